@@ -1,0 +1,1 @@
+"""Bias, brain, motion, registration and tissue."""

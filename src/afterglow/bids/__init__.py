@@ -1,0 +1,1 @@
+"""BIDS names, sidecars and dataset files."""

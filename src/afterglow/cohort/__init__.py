@@ -1,0 +1,1 @@
+"""Published rules, grouped validation and statistics."""

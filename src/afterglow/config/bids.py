@@ -1,0 +1,9 @@
+"""Settings of the `bids` stage."""
+
+from __future__ import annotations
+
+from afterglow.config.base import Section
+
+
+class BIDSConfig(Section):
+    """Settings of the `bids` stage."""

@@ -1,0 +1,9 @@
+"""Settings of the `dce` stage."""
+
+from __future__ import annotations
+
+from afterglow.config.base import Section
+
+
+class DCEConfig(Section):
+    """Settings of the `dce` stage."""

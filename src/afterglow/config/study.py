@@ -1,0 +1,158 @@
+"""The study file: one strict model from which defaults, schema and reference are generated."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from afterglow.config.anat import AnatConfig
+from afterglow.config.base import Section
+from afterglow.config.bids import BIDSConfig
+from afterglow.config.center import CenterConfig
+from afterglow.config.cohort import CohortConfig
+from afterglow.config.dce import DCEConfig
+from afterglow.config.dsc import DSCConfig
+from afterglow.config.features import FeaturesConfig
+from afterglow.config.identity import IdentityConfig
+from afterglow.config.report import ReportConfig
+from afterglow.config.tables import TablesConfig
+from afterglow.errors import AfterglowError
+
+
+class Study(Section):
+    """One study: where its data are, where results go, and every setting of every stage."""
+
+    study: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the study, used in reports."
+    )
+    out: Path = Field(description="Folder that receives everything Afterglow writes.")
+    private: Path | None = Field(
+        None,
+        description="Folder (mode 0700) for the secret key and the crosswalk; default beside `out`.",
+    )
+    centers: list[CenterConfig] = Field(min_length=1, description="One entry per center.")
+    clinical: Path | None = Field(
+        None, description="CSV, a row per subject, lesion and course: SRS day, dose, histology, therapy."
+    )
+    outcomes: Path | None = Field(None, description="CSV of labels with basis, date and blinding.")
+    decisions: Path | None = Field(None, description="CSV of manual decisions, which are all recorded.")
+    bids: BIDSConfig = Field(default_factory=BIDSConfig, description="Conversion and de-identification.")
+    anat: AnatConfig = Field(default_factory=AnatConfig, description="Bias, brain, registration, motion.")
+    dsc: DSCConfig = Field(default_factory=DSCConfig, description="DSC perfusion.")
+    dce: DCEConfig = Field(default_factory=DCEConfig, description="T1 mapping and DCE perfusion.")
+    identity: IdentityConfig = Field(
+        default_factory=IdentityConfig, description="Lesion segmentation and identity over time."
+    )
+    features: FeaturesConfig = Field(
+        default_factory=FeaturesConfig, description="Regions and measurements."
+    )
+    tables: TablesConfig = Field(default_factory=TablesConfig, description="Consolidated tables.")
+    cohort: CohortConfig = Field(
+        default_factory=CohortConfig, description="Rules, models and statistics."
+    )
+    report: ReportConfig = Field(default_factory=ReportConfig, description="Pages and figures.")
+
+    @model_validator(mode="after")
+    def _centers_are_distinct(self) -> Study:
+        names = [center.name for center in self.centers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"centers must have distinct names, found {names}")
+        return self
+
+    def center(self, name: str) -> CenterConfig:
+        """Return the facts of one center.
+
+        Raises
+        ------
+        KeyError
+            Where the study has no such center.
+        """
+        for center in self.centers:
+            if center.name == name:
+                return center
+        raise KeyError(name)
+
+    @property
+    def private_dir(self) -> Path:
+        """Folder of the secret key, the crosswalk and the raw index."""
+        return self.private if self.private is not None else self.out.parent / f"{self.out.name}-private"
+
+
+def load_study(path: Path | str) -> Study:
+    """Read and validate a study file; relative paths are taken from its folder.
+
+    Raises
+    ------
+    AfterglowError
+        Unreadable file, unknown key (with the nearest valid name) or impossible value.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "study.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AfterglowError(
+            f"the study file cannot be read ({error.strerror})",
+            where=str(path),
+            remedy="`afterglow init DIR` writes one",
+        ) from error
+    except yaml.YAMLError as error:
+        raise AfterglowError(f"the study file is not YAML: {error}", where=str(path)) from error
+    if not isinstance(content, dict):
+        raise AfterglowError("the study file holds no settings", where=str(path), expected="a mapping")
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise AfterglowError(_explain(error), where=str(path)) from error
+    return _absolute(study, path.resolve().parent)
+
+
+def _explain(error: ValidationError) -> str:
+    """Return the first lines of a validation error as a person would put them."""
+    lines = []
+    for item in error.errors()[:5]:
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _names_at(item["loc"][:-1]), n=1)
+            hint = f", did you mean `{near[0]}`?" if near else ""
+            lines.append(f"unknown key `{key}`{hint}")
+        else:
+            lines.append(f"`{key}`: {item['msg']}, found {item['input']!r}")
+    return "; ".join(lines)
+
+
+def _names_at(location: tuple[int | str, ...]) -> list[str]:
+    """Return the valid key names at a location of the model."""
+    model: Any = Study
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        arguments = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = arguments[0] if arguments else annotation
+        if not hasattr(model, "model_fields"):
+            return []
+    return list(model.model_fields)
+
+
+def _absolute(study: Study, base: Path) -> Study:
+    """Return the study with every path made absolute against ``base``."""
+
+    def fix(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value if value.is_absolute() else base / value
+        if isinstance(value, list):
+            return [fix(item) for item in value]
+        if isinstance(value, Section):
+            updates = {name: fix(getattr(value, name)) for name in type(value).model_fields}
+            return value.model_copy(update=updates)
+        return value
+
+    fixed = fix(study)
+    assert isinstance(fixed, Study)
+    return fixed

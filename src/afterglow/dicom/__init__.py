@@ -1,0 +1,1 @@
+"""Inventory, series classification, frame times and conversion of DICOM."""

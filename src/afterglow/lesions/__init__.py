@@ -1,0 +1,1 @@
+"""Masks, identity over time, regions, measurements and response."""

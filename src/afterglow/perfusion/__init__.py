@@ -1,0 +1,1 @@
+"""Perfusion MRI on arrays: signal, T1, AIF, DCE and DSC."""

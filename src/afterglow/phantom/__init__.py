@@ -1,0 +1,1 @@
+"""A digital reference cohort with known truth."""

@@ -1,0 +1,1 @@
+"""Stage keys, records and their audit."""

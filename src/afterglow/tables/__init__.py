@@ -1,0 +1,1 @@
+"""Row models, deterministic Parquet and the data dictionary."""
