@@ -2,8 +2,62 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from afterglow.config.base import Section
 
 
 class FeaturesConfig(Section):
-    """Settings of the `features` stage."""
+    """Regions, reference tissue and measurements."""
+
+    rim: float = Field(
+        1.5, gt=0, le=10, description="Thickness of the rim inside the lesion's surface (mm)."
+    )
+    shell: float = Field(
+        3.0, gt=0, le=20, description="Thickness of the peritumoral shell outside the surface (mm)."
+    )
+    lesion_margin: float = Field(
+        5.0, ge=0, le=30, description="Reference tissue keeps this distance from every lesion (mm)."
+    )
+    midline_margin: float = Field(
+        4.0, ge=0, le=20, description="Reference tissue keeps this distance from the midline (mm)."
+    )
+    white_matter: float = Field(
+        0.9, gt=0.5, le=1, description="Least white-matter probability of reference tissue (fraction)."
+    )
+    csf: float = Field(
+        0.05, ge=0, lt=0.5, description="Largest CSF probability of reference tissue (fraction)."
+    )
+    reference_volume: float = Field(
+        4.0, gt=0, le=50, description="Volume of contralateral reference tissue aimed at (mL)."
+    )
+    reference_minimum: float = Field(
+        2.0, gt=0, le=50, description="Least volume of reference tissue that is used (mL)."
+    )
+    reference_reach: float = Field(
+        40.0,
+        gt=0,
+        le=120,
+        description="Largest distance of reference tissue from the mirrored lesion (mm).",
+    )
+    coverage: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Least share of a voxel of the map that a region must cover (fraction).",
+    )
+    evaluable_fraction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Least share of a region's voxels that must be evaluable in the map (fraction).",
+    )
+    min_voxels_perfusion: int = Field(
+        5, ge=1, le=1000, description="Least evaluable voxels of a region in perfusion maps (voxels)."
+    )
+    min_voxels_anatomy: int = Field(
+        10, ge=1, le=1000, description="Least voxels of a region in anatomical maps (voxels)."
+    )
+    hotspot_radius: float = Field(
+        3.0, gt=0, le=20, description="Radius of the hot spot, whose mean is reported (mm)."
+    )

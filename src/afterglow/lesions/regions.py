@@ -1,0 +1,206 @@
+"""Regions of a lesion and the reference tissue it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from afterglow.lesions.grids import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+LESION_REGIONS = ("lesion", "core", "rim", "shell")
+CONTRALATERAL = "nawm_contralateral"
+WHOLE_BRAIN = "nawm_whole_brain"
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The midsagittal plane: unit ``normal`` and ``offset`` in mm, ``normal . x = offset``."""
+
+    normal: NDArray[np.float64]
+    offset: float
+
+    @classmethod
+    def of(cls, facts: Mapping[str, object]) -> Plane:
+        """Return the plane from the summary of stage `anat`."""
+        normal = np.asarray(facts["normal"], dtype=np.float64)
+        length = float(np.linalg.norm(normal))
+        return cls(normal / length, float(facts["offset"]) / length)  # type: ignore[arg-type]
+
+    def side(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the signed distances (mm) of (n, 3) points."""
+        return np.asarray(points @ self.normal - self.offset)
+
+    def mirror(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n, 3) points reflected in the plane.
+
+        Examples
+        --------
+        >>> Plane(np.array([1.0, 0, 0]), 2.0).mirror(np.array([[5.0, 1, 1]])).tolist()
+        [[-1.0, 1.0, 1.0]]
+        """
+        return np.asarray(points - 2 * self.side(points)[:, None] * self.normal)
+
+
+@dataclass(frozen=True)
+class ReferenceSettings:
+    """What counts as normal-appearing white matter; lengths mm, volumes mL."""
+
+    white_matter: float = 0.9
+    csf: float = 0.05
+    lesion_margin: float = 5.0
+    midline_margin: float = 4.0
+    volume: float = 4.0
+    minimum: float = 2.0
+    reach: float = 40.0
+
+
+def lesion_regions(
+    labels: NDArray[np.int32],
+    grid: Grid,
+    brain: NDArray[np.bool_] | None,
+    rim: float,
+    shell: float,
+) -> dict[tuple[int, str], NDArray[np.bool_]]:
+    """Return the masks of the lesion regions, all on the grid of the labels.
+
+    ``core`` is what lies deeper than ``rim`` mm under the surface, ``rim`` the rest of the
+    lesion, ``shell`` what lies within ``shell`` mm outside of the surface, in the brain and in
+    no lesion. The surface lies half a voxel beyond the outermost voxel centers.
+    """
+    from scipy import ndimage
+
+    half = float(grid.spacing.min()) / 2
+    masks: dict[tuple[int, str], NDArray[np.bool_]] = {}
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        room = _grow(box, np.ceil(shell / grid.spacing).astype(int) + 2, labels.shape)
+        part = labels[room]
+        own = part == number
+        depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=grid.spacing)
+        depth = depth[1:-1, 1:-1, 1:-1] - half
+        beyond = ndimage.distance_transform_edt(~own, sampling=grid.spacing) - half
+        around = (beyond > 0) & (beyond <= shell) & (part == 0)
+        if brain is not None:
+            around &= brain[room]
+        kinds = {"lesion": own, "core": own & (depth > rim), "rim": own & (depth <= rim)}
+        kinds["shell"] = around & ~own
+        for name, small in kinds.items():
+            full = np.zeros(labels.shape, dtype=bool)
+            full[room] = small
+            masks[number, name] = full
+    return masks
+
+
+def _grow(
+    box: tuple[slice, ...], by: NDArray[np.int64], shape: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """Return a box of slices grown by ``by`` voxels and cut at the image."""
+    return tuple(
+        slice(max(0, part.start - int(step)), min(size, part.stop + int(step)))
+        for part, step, size in zip(box, by, shape, strict=True)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Voxels of one grid that may serve as reference tissue.
+
+    ``index`` (n, 3) on the grid, ``points`` (n, 3) world points of the session (mm),
+    ``voxel_volume`` in mm³.
+    """
+
+    index: NDArray[np.int64]
+    points: NDArray[np.float64]
+    voxel_volume: float
+
+
+def candidates(
+    grid: Grid,
+    to_session: NDArray[np.float64],
+    white_matter: NDArray[np.float32],
+    csf: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    lesion_points: NDArray[np.float64],
+    settings: ReferenceSettings,
+) -> Candidates:
+    """Return the voxels of normal-appearing white matter on one grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the map.
+    to_session : (4, 4) array
+        World of the map to world of the session (T1w).
+    white_matter, csf : arrays on the grid
+        Tissue probabilities.
+    usable : bool array on the grid
+        Brain, and evaluable in the map.
+    lesion_points : (n, 3) array
+        All lesion voxels of the session, world points of the session (mm).
+    settings : ReferenceSettings
+        Thresholds and margins.
+    """
+    from scipy.spatial import cKDTree
+
+    good = usable & (white_matter >= settings.white_matter) & (csf <= settings.csf)
+    index = np.argwhere(good)
+    points = grid.world(index, to_session)
+    if len(lesion_points) and len(index):
+        near, _ = cKDTree(lesion_points).query(
+            points, distance_upper_bound=settings.lesion_margin + float(grid.spacing.max()) / 2
+        )
+        index, points = index[~np.isfinite(near)], points[~np.isfinite(near)]
+    return Candidates(index, points, grid.voxel_volume)
+
+
+def contralateral(
+    found: Candidates, lesion: NDArray[np.float64], plane: Plane, settings: ReferenceSettings
+) -> NDArray[np.int64]:
+    """Return (n, 3) indices of contralateral reference tissue of one lesion.
+
+    The white matter nearest to the lesion's mirror image on the other side of the midsagittal
+    plane, until the volume aimed at is reached; none where fewer than the minimum lies within
+    reach.
+
+    Parameters
+    ----------
+    found : Candidates
+        Normal-appearing white matter of the grid.
+    lesion : (n, 3) array
+        Voxels of the lesion, world points of the session (mm).
+    plane : Plane
+        Midsagittal plane in the session's world.
+    settings : ReferenceSettings
+        Volumes and margins.
+    """
+    from scipy.spatial import cKDTree
+
+    if not len(found.index):
+        return found.index
+    sign = 1.0 if plane.side(lesion).mean() >= 0 else -1.0
+    other = plane.side(found.points) * sign < -settings.midline_margin
+    index, points = found.index[other], found.points[other]
+    if not len(index):
+        return index
+    apart, _ = cKDTree(plane.mirror(lesion)).query(points)
+    order = np.argsort(apart, kind="stable")
+    count = int(np.ceil(settings.volume * 1000 / found.voxel_volume))
+    chosen = order[:count][apart[order[:count]] <= settings.reach]
+    if len(chosen) * found.voxel_volume < settings.minimum * 1000:
+        return index[:0]
+    return np.asarray(index[np.sort(chosen)])
+
+
+def whole_brain(found: Candidates, settings: ReferenceSettings) -> NDArray[np.int64]:
+    """Return (n, 3) indices of all normal-appearing white matter; none below the minimum."""
+    if len(found.index) * found.voxel_volume < settings.minimum * 1000:
+        return found.index[:0]
+    return found.index
