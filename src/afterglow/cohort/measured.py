@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from afterglow.cohort.rule_model import Measurement, Normalizer
+from afterglow.cohort.rule_model import Measurement
 
 Row = Mapping[str, Any]
 
@@ -32,10 +32,11 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Value:
-    """A number and the record it comes from."""
+    """A number, the record it comes from, and what to say about it."""
 
     number: float
     record_id: str
+    notes: tuple[str, ...] = ()
 
 
 class Measured:
@@ -44,7 +45,7 @@ class Measured:
     Parameters
     ----------
     features_rows, sessions_rows, lesions_rows : iterable of mapping
-        Rows; features are found by subject, session, lesion, region, map and statistic.
+        Rows; features are found by subject, session, lesion, label, region, map, statistic.
     """
 
     def __init__(
@@ -60,10 +61,19 @@ class Measured:
         self._lesions = list(lesions_rows)
 
     def courses(self) -> list[list[Row]]:
-        """Return, for each lesion, its rows in order of time (then of session label)."""
+        """Return, for each lesion, the sessions that show it in order of time.
+
+        Where a lesion lies in several pieces, the largest piece stands for it.
+        """
+        pieces: dict[tuple[str, str, str], Row] = {}
+        for row in sorted(
+            self._lesions, key=lambda r: (-(r.get("volume") or 0), r.get("label", 1))
+        ):
+            if row.get("label") != 0:
+                pieces.setdefault((row["subject"], row["lesion_id"], row["session"]), row)
         by_lesion: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        for row in self._lesions:
-            by_lesion[row["subject"], row["lesion_id"]].append(row)
+        for (subject, lesion, _), row in pieces.items():
+            by_lesion[subject, lesion].append(row)
         return [sorted(by_lesion[key], key=self._order) for key in sorted(by_lesion)]
 
     def _order(self, row: Row) -> tuple[float, str]:
@@ -97,11 +107,14 @@ class Measured:
         """
         if wanted.source != "features":
             return self._column(visit, wanted)
-        found = self._feature(visit, wanted.map, wanted.region, wanted.statistic)
-        number = found.number * wanted.scale
-        if wanted.normalization is not None:
-            number /= self._reference(visit, wanted.map, wanted.normalization)
-        return Value(number, found.record_id)
+        row = self._features.get((*_lesion(visit), wanted.region, wanted.map, wanted.statistic))
+        if row is None:
+            raise Missing(f"{wanted.map}_not_measured")
+        number = _number(row.get("value"))
+        if number is None or row.get("evaluable") is False:
+            raise Missing(f"{wanted.map}:{row.get('reason') or 'not_evaluable'}")
+        notes = _reference_notes(wanted, str(row.get("normalization") or "none"))
+        return Value(number * wanted.scale, str(row.get("record_id") or ""), notes)
 
     def _column(self, visit: Row, wanted: Measurement) -> Value:
         row = visit if wanted.source == "lesions" else self._session(visit)
@@ -112,28 +125,21 @@ class Measured:
             raise Missing(f"no_{wanted.map}")
         return Value(number * wanted.scale, str(row.get("record_id") or ""))
 
-    def _reference(self, visit: Row, name: str, by: Normalizer) -> float:
-        number = self._feature(visit, name, by.region, by.statistic).number
-        if not number > 0:
-            raise Missing(f"{by.region}:{name}_not_positive")
-        return number
-
-    def _feature(self, visit: Row, name: str, region: str, statistic: str) -> Value:
-        row = self._features.get((*_lesion(visit), region, name, statistic))
-        label = name if region == "lesion" else f"{region}:{name}"
-        if row is None:
-            raise Missing(f"{label}_not_measured")
-        number = _number(row.get("value"))
-        if number is None or row.get("evaluable") is False:
-            raise Missing(f"{label}:{row.get('reason') or 'not_evaluable'}")
-        return Value(number, str(row.get("record_id") or ""))
-
     def _session(self, visit: Row) -> Row:
         return self._sessions.get((visit["subject"], visit["session"]), {})
 
 
-def _lesion(row: Row) -> tuple[str, str, str]:
-    return row["subject"], row["session"], row["lesion_id"]
+def _lesion(row: Row) -> tuple[str, str, str, Any]:
+    return row["subject"], row["session"], row["lesion_id"], row.get("label")
+
+
+def _reference_notes(wanted: Measurement, used: str) -> tuple[str, ...]:
+    """Return what to say where another reference tissue was used than the rule asks for."""
+    if wanted.normalization in {used, "none"}:
+        return ()
+    if wanted.normalization == "contralateral_nawm" and used == "whole_brain_nawm":
+        return ("normalized_by_whole_brain_nawm",)
+    raise Missing(f"{wanted.map}:not_normalized_by_{wanted.normalization}")
 
 
 def _number(value: Any) -> float | None:

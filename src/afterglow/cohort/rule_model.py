@@ -31,13 +31,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Normalizer(_Strict):
-    """The region whose value divides the measured one."""
-
-    region: str = Field(description="Region of the features table.")
-    statistic: str = Field("median", description="Statistic of the same map in that region.")
-
-
 class Measurement(_Strict):
     """Where the value of a rule comes from."""
 
@@ -46,12 +39,14 @@ class Measurement(_Strict):
     )
     map: str = Field(description="Map of the features table, or column of the other tables.")
     region: str = Field("lesion", description="Region of the features table.")
-    statistic: str = Field("mean", description="Statistic over the region.")
+    statistic: str = Field(
+        "mean", description="Statistic over the region; `curve`: of the region's mean curve."
+    )
     statistic_status: ConstantStatus = Field(
         "read_secondary", description="How far the statistic of the source is known."
     )
-    normalization: Normalizer | None = Field(
-        None, description="Null where the map itself is normalized or absolute."
+    normalization: Literal["none", "contralateral_nawm", "contralateral_gm"] = Field(
+        "none", description="Reference tissue that the value must have been divided by."
     )
     scale: float = Field(1.0, gt=0, description="Factor from the table's unit to the rule's unit.")
     unit: str = Field(description="Unit of value and cut-off.")

@@ -97,7 +97,8 @@ def _judge(rule: Rule, visits: Sequence[Row], position: int, measured: Measured)
     withheld, notes = _domain(rule, visits[position], measured)
     call, reasons = _call(rule, value, withheld)
     distance = math.nan if rule.cutoff is None else value - rule.cutoff
-    return Verdict(call, value, distance, (*reasons, *notes, *_doubts(rule, day)), record)
+    said = dict.fromkeys(note for v in values for note in v.notes)
+    return Verdict(call, value, distance, (*reasons, *notes, *said, *_doubts(rule, day)), record)
 
 
 def _call(rule: Rule, value: float, withheld: tuple[str, ...]) -> tuple[Call, tuple[str, ...]]:
@@ -136,7 +137,8 @@ def _value(
     now = measured.value(visits[position], wanted)
     if not before.number > 0:
         raise Missing("baseline_not_positive")
-    return Value(100 * (now.number / before.number - 1), now.record_id)
+    notes = (*before.notes, *now.notes)
+    return Value(100 * (now.number / before.number - 1), now.record_id, notes)
 
 
 def _before_srs(wanted: Measurement, visits: Sequence[Row], measured: Measured) -> Value:
@@ -236,7 +238,7 @@ def _row(rule: Rule, visit: Row, verdict: Verdict) -> dict[str, Any]:
         "session": visit["session"],
         "lesion_id": visit["lesion_id"],
         "rule_id": rule.id,
-        "rule_version": rule.version,
+        "rule_version": str(rule.version),
         "call": verdict.call,
         "value": verdict.value,
         "unit": rule.unit,

@@ -1,0 +1,208 @@
+"""Rows of the predictions and performance tables, for models and for rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afterglow.cohort import statistics
+from afterglow.cohort.design import Design
+from afterglow.cohort.rule_model import Rule
+from afterglow.cohort.statistics import Estimate
+from afterglow.cohort.validation import OutOfFold
+
+Row = dict[str, Any]
+NONE = Estimate(math.nan, math.nan, math.nan, math.nan)
+CALLS = {"progression": 1.0, "treatment_effect": 0.0}
+
+
+def prediction_rows(design: Design, result: OutOfFold) -> list[Row]:
+    """Return one row per out-of-fold prediction."""
+    rows = []
+    for i, name in enumerate(design.rows):
+        subject, lesion, session = name.split("/")
+        rows.append(
+            {
+                "center": str(design.centers[i]),
+                "subject": subject,
+                "session": session,
+                "lesion_id": lesion,
+                "model": result.model,
+                "split": result.split,
+                "fold": str(result.fold[i]),
+                "outcome": "progression" if design.y[i] else "treatment_effect",
+                "probability": float(result.probability[i]),
+            }
+        )
+    return rows
+
+
+def model_rows(
+    design: Design,
+    result: OutOfFold,
+    *,
+    prevalence: float | None,
+    bootstrap: int,
+    seed: int,
+    min_center: int = 10,
+) -> list[Row]:
+    """Return the figures of one model and split.
+
+    Areas compare lesions of one fold only (``auc``), of one fold and center
+    (``auc_within_center``), and each sufficient center alone (``auc_center:NAME``).
+    """
+    known = np.flatnonzero(np.isfinite(result.probability))
+    part, p, fold = design.take(known), result.probability[known], result.fold[known]
+    rows = [_row(result, "auc", statistics.clustered_auc(part.y, p, part.patients, fold), part)]
+    within = [f"{a}/{b}" for a, b in zip(fold, part.centers, strict=True)]
+    area = statistics.clustered_auc(part.y, p, part.patients, within)
+    rows.append(_row(result, "auc_within_center", area, part))
+    if bootstrap:
+        area = statistics.bootstrap_auc(
+            part.y, p, part.patients, fold, samples=bootstrap, seed=seed
+        )
+        rows.append(_row(result, "auc_bootstrap", area, part, method="patient bootstrap"))
+    rows += _center_rows(result, part, p, fold, min_center)
+    return rows + _threshold_rows(result, part, p, prevalence) + _probability_rows(result, part, p)
+
+
+def _center_rows(
+    result: OutOfFold,
+    part: Design,
+    p: NDArray[np.float64],
+    fold: NDArray[np.intp],
+    least: int,
+) -> list[Row]:
+    rows = []
+    for center in sorted(set(part.centers.tolist())):
+        here = np.flatnonzero(part.centers == center)
+        if here.size >= least:
+            own = part.take(here)
+            area = statistics.clustered_auc(own.y, p[here], own.patients, fold[here])
+            rows.append(_row(result, f"auc_center:{center}", area, own))
+    return rows
+
+
+def _threshold_rows(
+    result: OutOfFold, part: Design, p: NDArray[np.float64], prevalence: float | None
+) -> list[Row]:
+    table = statistics.confusion(part.y, (p >= 0.5).astype(float))
+    return _confusion_rows(
+        result.model, result.split, table, part, prevalence or float(part.y.mean())
+    )
+
+
+def _confusion_rows(
+    model: str, split: str, table: statistics.Confusion, part: Design, prevalence: float
+) -> list[Row]:
+    sens, spec = table.sensitivity, table.specificity
+    ppv, npv = statistics.predictive_values(sens.estimate, spec.estimate, prevalence)
+    rows = []
+    for metric, found in (("sensitivity", sens), ("specificity", spec)):
+        estimate = Estimate(found.estimate, math.nan, found.low, found.high)
+        rows.append(
+            _figure(model, split, metric, estimate, part, method="Clopper-Pearson", n=found.n)
+        )
+    for metric, value in (("ppv", ppv), ("npv", npv)):
+        estimate = Estimate(value, math.nan, math.nan, math.nan)
+        name = f"{metric}@prevalence:{prevalence:.3f}"
+        rows.append(_figure(model, split, name, estimate, part, method=None))
+    return rows
+
+
+def _probability_rows(result: OutOfFold, part: Design, p: NDArray[np.float64]) -> list[Row]:
+    line = statistics.calibration(part.y, p)
+    values = {
+        "brier": statistics.brier(part.y, p),
+        "calibration_slope": line.slope,
+        "calibration_intercept": line.intercept,
+    }
+    rows = [
+        _row(result, name, Estimate(value, math.nan, math.nan, math.nan), part, method=None)
+        for name, value in values.items()
+    ]
+    thresholds = [0.2, 0.3, 0.5]
+    gains = statistics.net_benefit(part.y, p, thresholds)
+    for threshold, gain in zip(thresholds, gains, strict=True):
+        estimate = Estimate(float(gain), math.nan, math.nan, math.nan)
+        name = f"net_benefit@threshold:{threshold:.1f}"
+        rows.append(_row(result, name, estimate, part, method=None))
+    return rows
+
+
+def rule_rows(
+    rules: Sequence[Rule],
+    calls: Iterable[Mapping[str, Any]],
+    design: Design,
+    prevalence: float | None,
+) -> list[Row]:
+    """Return sensitivity, specificity and area of each rule on the study's labelled lesions.
+
+    Rules are judged at the same landmarks as models; lesions without a call are left out, so
+    ``n_lesions`` says how many the figures rest on.
+    """
+    at = {name: i for i, name in enumerate(design.rows)}
+    by_rule: dict[str, list[tuple[int, float, float]]] = {rule.id: [] for rule in rules}
+    for call in calls:
+        place = at.get(f"{call['subject']}/{call['lesion_id']}/{call['session']}")
+        if place is not None and call["rule_id"] in by_rule:
+            decided = CALLS.get(call["call"], math.nan)
+            by_rule[call["rule_id"]].append((place, decided, float(call["value"])))
+    rows: list[Row] = []
+    for rule in rules:
+        found = [item for item in by_rule[rule.id] if math.isfinite(item[1])]
+        if found and rule.enabled:
+            rows += _one_rule(rule, found, design, prevalence)
+    return rows
+
+
+def _one_rule(
+    rule: Rule,
+    found: list[tuple[int, float, float]],
+    design: Design,
+    prevalence: float | None,
+) -> list[Row]:
+    part = design.take(np.array([item[0] for item in found], dtype=np.intp))
+    called = np.array([item[1] for item in found])
+    table = statistics.confusion(part.y, called)
+    rows = _confusion_rows(
+        f"rule:{rule.id}", "all_labelled", table, part, prevalence or float(part.y.mean())
+    )
+    sign = -1.0 if (rule.comparator or ">").startswith("<") else 1.0
+    sign *= 1.0 if rule.positive_class == "progression" else -1.0
+    score = sign * np.array([item[2] for item in found])
+    area = statistics.clustered_auc(part.y, score, part.patients)
+    rows.append(_figure(f"rule:{rule.id}", "all_labelled", "auc", area, part))
+    return rows
+
+
+def _row(result: OutOfFold, metric: str, estimate: Estimate, part: Design, **more: Any) -> Row:
+    return _figure(result.model, result.split, metric, estimate, part, **more)
+
+
+def _figure(
+    model: str,
+    split: str,
+    metric: str,
+    estimate: Estimate,
+    part: Design,
+    *,
+    method: str | None = "clustered DeLong (Obuchowski)",
+    n: int | None = None,
+) -> Row:
+    return {
+        "model": model,
+        "split": split,
+        "metric": metric,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "interval": method,
+        "n_subjects": part.n_patients,
+        "n_lesions": part.y.size if n is None else n,
+        "reason": "not_estimable" if math.isnan(estimate.value) else "",
+    }
