@@ -23,7 +23,7 @@ class FeaturesConfig(Section):
         4.0, ge=0, le=20, description="Reference tissue keeps this distance from the midline (mm)."
     )
     white_matter: float = Field(
-        0.9, gt=0.5, le=1, description="Least white-matter probability of reference tissue (fraction)."
+        0.9, gt=0.5, le=1, description="Least white-matter probability of reference tissue."
     )
     csf: float = Field(
         0.05, ge=0, lt=0.5, description="Largest CSF probability of reference tissue (fraction)."
@@ -50,10 +50,10 @@ class FeaturesConfig(Section):
         0.5,
         ge=0,
         le=1,
-        description="Least share of a region's voxels that must be evaluable in the map (fraction).",
+        description="Least share of a region's voxels that must be evaluable (fraction).",
     )
     min_voxels_perfusion: int = Field(
-        5, ge=1, le=1000, description="Least evaluable voxels of a region in perfusion maps (voxels)."
+        5, ge=1, le=1000, description="Least voxels of a region in perfusion maps (voxels)."
     )
     min_voxels_anatomy: int = Field(
         10, ge=1, le=1000, description="Least voxels of a region in anatomical maps (voxels)."

@@ -39,5 +39,5 @@ class IdentityConfig(Section):
     )
     realign: bool = Field(
         True,
-        description="Remove the median displacement of four or more matched lesions (true or false).",
+        description="Remove the median displacement of four or more matched lesions (switch).",
     )

@@ -26,7 +26,7 @@ class TablesConfig(Section):
         None,
         gt=0,
         le=20,
-        description="PD also needs this increase of a lesion (mm); null (default): clause unverified.",
+        description="PD also needs this increase of a lesion (mm); null: off, unverified.",
     )
     slice_factor: float | None = Field(
         None,
@@ -41,6 +41,6 @@ class TablesConfig(Section):
     )
     repeatability: dict[str, float] = Field(
         default_factory=lambda: {"rCBV": 0.31},
-        description="Within-subject coefficient of variation by map (fraction); sets the limits of a"
-        " real change on the log scale.",
+        description="Within-subject coefficient of variation by map (fraction); sets the limits of"
+        " a real change on the log scale.",
     )

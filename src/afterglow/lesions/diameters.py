@@ -19,7 +19,7 @@ _STEP = 0.1  # mm
 
 @dataclass(frozen=True)
 class Diameters:
-    """Diameters in mm; ``plane`` is the index of the slice of the longest, ``n_slices`` those hit."""
+    """Diameters in mm; ``plane`` is the slice of the longest, ``n_slices`` counts those hit."""
 
     longest: float
     perpendicular: float

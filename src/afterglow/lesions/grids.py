@@ -34,7 +34,9 @@ class Grid:
         """Array axis across the axial slices of the acquisition."""
         return int(np.argmax(np.abs(self.affine[2, :3]) / self.spacing))
 
-    def world(self, index: NDArray[np.int64], to: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    def world(
+        self, index: NDArray[np.int64], to: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Return (n, 3) world points (mm) of (n, 3) indices, moved on by the matrix ``to``."""
         matrix = self.affine if to is None else to @ self.affine
         return np.asarray(index @ matrix[:3, :3].T + matrix[:3, 3])
@@ -42,7 +44,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Part of a grid: ``fraction`` (0 to 1) of each voxel inside the box that starts at ``corner``."""
+    """Covered ``fraction`` (0 to 1) of each voxel of the box that starts at ``corner``."""
 
     corner: tuple[int, int, int]
     fraction: NDArray[np.float32]
@@ -84,7 +86,8 @@ def coverage(
 
     move = np.eye(4) if target_to_source is None else target_to_source
     to_source = np.linalg.inv(source.affine) @ move @ target.affine
-    box = _box_in_target(mask, np.linalg.inv(to_source), target.shape)
+    to_target = np.asarray(np.linalg.inv(to_source), dtype=np.float64)
+    box = _box_in_target(mask, to_target, target.shape)
     if box is None:
         return Region((0, 0, 0), np.zeros((0, 0, 0), np.float32))
     low, high = box
@@ -96,7 +99,8 @@ def coverage(
         total += ndimage.affine_transform(
             cropped, to_source[:3, :3], offset=start, output_shape=total.shape, order=0
         )
-    return Region((int(low[0]), int(low[1]), int(low[2])), total / samples**3)
+    share = (total / samples**3).astype(np.float32)
+    return Region((int(low[0]), int(low[1]), int(low[2])), share)
 
 
 def _crop(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -72,7 +72,7 @@ def read_labels(given: NDArray[np.generic], where: str = "") -> Labels:
 
 
 def components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the 26-connected components of a mask by decreasing size."""
+    """Return the 26-connected components of a mask, numbered by decreasing size."""
     from scipy import ndimage
 
     parts, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))

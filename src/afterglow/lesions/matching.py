@@ -87,9 +87,7 @@ def _overlap(old: Blob, new: Blob, move: NDArray[np.float64], dilation: float) -
     return float(np.isfinite(near).mean())
 
 
-def _score(
-    old: Blob, new: Blob, apart: float, overlap: float, settings: MatchSettings
-) -> float:
+def _score(old: Blob, new: Blob, apart: float, overlap: float, settings: MatchSettings) -> float:
     """Return the assignment score: overlap, closeness and likeness of size.
 
     Closeness falls with the distance in units that grow with the lesion, because the centroid
@@ -99,7 +97,7 @@ def _score(
     if overlap < settings.min_overlap and apart > settings.max_distance:
         return 0.0
     closeness = float(np.exp(-0.5 * (apart / reach) ** 2))
-    size = (min(old.volume, new.volume) / max(old.volume, new.volume)) ** (1 / 3)
+    size = float((min(old.volume, new.volume) / max(old.volume, new.volume)) ** (1 / 3))
     return 0.45 * overlap + 0.4 * closeness + 0.15 * size
 
 

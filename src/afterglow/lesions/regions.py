@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LESION_REGIONS = ("lesion", "core", "rim", "shell")
-CONTRALATERAL = "nawm_contralateral"
-WHOLE_BRAIN = "nawm_whole_brain"
+CONTRALATERAL = "contralateral_nawm"
+WHOLE_BRAIN = "whole_brain_nawm"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,27 @@ class ReferenceSettings:
     reach: float = 40.0
 
 
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A mask on a small grid of its own, cut out of a larger one."""
+
+    mask: NDArray[np.bool_]
+    grid: Grid
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """World points (n, 3) of its voxels, mm."""
+        return self.grid.world(np.argwhere(self.mask))
+
+
 def lesion_regions(
     labels: NDArray[np.int32],
     grid: Grid,
     brain: NDArray[np.bool_] | None,
     rim: float,
     shell: float,
-) -> dict[tuple[int, str], NDArray[np.bool_]]:
-    """Return the masks of the lesion regions, all on the grid of the labels.
+) -> dict[int, dict[str, Piece]]:
+    """Return the regions of every lesion, by label and name.
 
     ``core`` is what lies deeper than ``rim`` mm under the surface, ``rim`` the rest of the
     lesion, ``shell`` what lies within ``shell`` mm outside of the surface, in the brain and in
@@ -77,7 +90,7 @@ def lesion_regions(
     from scipy import ndimage
 
     half = float(grid.spacing.min()) / 2
-    masks: dict[tuple[int, str], NDArray[np.bool_]] = {}
+    found: dict[int, dict[str, Piece]] = {}
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
@@ -87,16 +100,23 @@ def lesion_regions(
         depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=grid.spacing)
         depth = depth[1:-1, 1:-1, 1:-1] - half
         beyond = ndimage.distance_transform_edt(~own, sampling=grid.spacing) - half
-        around = (beyond > 0) & (beyond <= shell) & (part == 0)
+        around = ~own & (beyond <= shell) & (part == 0)
         if brain is not None:
             around &= brain[room]
-        kinds = {"lesion": own, "core": own & (depth > rim), "rim": own & (depth <= rim)}
-        kinds["shell"] = around & ~own
-        for name, small in kinds.items():
-            full = np.zeros(labels.shape, dtype=bool)
-            full[room] = small
-            masks[number, name] = full
-    return masks
+        small = _cut(grid, room)
+        masks = {"lesion": own, "core": own & (depth > rim), "rim": own & (depth <= rim)}
+        masks["shell"] = around
+        found[number] = {name: Piece(masks[name], small) for name in LESION_REGIONS}
+    return found
+
+
+def _cut(grid: Grid, room: tuple[slice, ...]) -> Grid:
+    """Return the grid of a box of slices."""
+    corner = np.array([part.start for part in room], dtype=np.float64)
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ corner
+    shape = [part.stop - part.start for part in room]
+    return Grid((shape[0], shape[1], shape[2]), affine)
 
 
 def _grow(

@@ -1,0 +1,46 @@
+"""Regions, reference tissue and measurements of one session."""
+
+from __future__ import annotations
+
+from afterglow.errors import NotEvaluable
+from afterglow.lesions.inputs import load_labels
+from afterglow.lesions.session import SessionLesions, measure_perfusion, measure_shapes
+from afterglow.provenance.job import Job
+from afterglow.provenance.wrapper import run
+from afterglow.tables.parts import write_curves, write_features, write_lesions
+
+
+def main(job: Job) -> None:
+    bids, anat = job.state("bids"), job.state("anat")
+    if not bids.done:
+        raise NotEvaluable("no_images", "stage bids has no result")
+    if not bids.summary.get("mask"):
+        raise NotEvaluable("no_lesion_mask", "no mask was given for this session")
+    labels, grid = load_labels(job.path, bids.summary["mask"])
+    session = SessionLesions.load(
+        job.path, labels, grid, anat.summary if anat.done else {}, job.study.features
+    )
+    cells, shapes, edema = measure_shapes(session)
+    curves = []
+    for name in ("dsc", "dce"):
+        stage = job.state(name)
+        if not (stage.done and session.anat.get(name)):
+            continue
+        found = measure_perfusion(session, job.path, name, stage.summary)
+        if found is None:
+            job.problem(name, "the series is not registered to the anatomy", "see stage anat")
+            continue
+        cells += found.cells
+        curves += found.curves
+    base = f"derivatives/sub-{job.subject}/ses-{job.session}/lesions"
+    stem = f"{base}/sub-{job.subject}_ses-{job.session}"
+    job.summary = {n: f"{stem}_{n}.parquet" for n in ("features", "curves", "lesions")}
+    job.summary["n_lesions"] = len(shapes)
+    job.summary["mask_rule"] = labels.rule
+    write_features(cells, job.key, job.out(job.summary["features"]))
+    write_curves(curves, job.key, job.out(job.summary["curves"]))
+    write_lesions(shapes, edema, job.key, job.out(job.summary["lesions"]))
+
+
+if __name__ == "__main__":
+    run(snakemake, main)  # noqa: F821

@@ -1,0 +1,183 @@
+"""Every measurement of every lesion of one session, on the grids the maps were made on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from afterglow.lesions import regions
+from afterglow.lesions.features import Samples, Value, absent, gather, measure, ratios
+from afterglow.lesions.grids import Grid, coverage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from afterglow.lesions.regions import Piece, Plane, ReferenceSettings
+
+NO_REFERENCE = Value(float("nan"), "no_reference_tissue")
+RELATIVE_CBV = "rCBV"
+
+
+@dataclass(frozen=True, eq=False)
+class MapInput:
+    """One parameter map and where it may be believed."""
+
+    name: str
+    image: NDArray[np.generic]
+    units: str
+    model: str
+    evaluable: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceInput:
+    """One native grid: its way to the session's world, its tissues and brain."""
+
+    name: str
+    grid: Grid
+    to_session: NDArray[np.float64]
+    white_matter: NDArray[np.float32]
+    csf: NDArray[np.float32]
+    brain: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class LesionInput:
+    """Lesions of one session: regions by label, and the midsagittal plane where known."""
+
+    pieces: dict[int, dict[str, Piece]]
+    plane: Plane | None
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """All voxels of all lesions, world points of the session (mm)."""
+        clouds = [piece["lesion"].points for piece in self.pieces.values()]
+        return np.concatenate(clouds) if clouds else np.zeros((0, 3))
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """Sizes below which, and shares below which, a region is not evaluable."""
+
+    coverage: float = 0.5
+    evaluable_fraction: float = 0.5
+    min_voxels: int = 5
+    hotspot_radius: float = 3.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the feature table without keys of the session."""
+
+    label: int
+    region: str
+    map: str
+    statistic: str
+    value: Value
+    unit: str
+    model: str
+    space: str
+    normalization: str = "none"
+
+
+RegionIndex = dict[int, dict[str, "NDArray[np.int64]"]]
+
+
+def region_index(
+    space: SpaceInput, lesions: LesionInput, settings: MeasureSettings, tissue: ReferenceSettings
+) -> RegionIndex:
+    """Return the voxels (n, 3) of every region of every lesion on one native grid.
+
+    Lesion regions hold the voxels that are covered by at least ``settings.coverage``;
+    reference tissue is chosen on the native grid itself.
+    """
+    found = regions.candidates(
+        space.grid,
+        space.to_session,
+        space.white_matter,
+        space.csf,
+        space.brain,
+        lesions.points,
+        tissue,
+    )
+    everywhere = regions.whole_brain(found, tissue)
+    index: RegionIndex = {}
+    for label, pieces in lesions.pieces.items():
+        own = {
+            name: coverage(piece.mask, piece.grid, space.grid, space.to_session).index(
+                settings.coverage
+            )
+            for name, piece in pieces.items()
+        }
+        own[regions.CONTRALATERAL] = (
+            regions.contralateral(found, pieces["lesion"].points, lesions.plane, tissue)
+            if lesions.plane is not None
+            else found.index[:0]
+        )
+        own[regions.WHOLE_BRAIN] = everywhere
+        index[label] = own
+    return index
+
+
+def measure_maps(
+    space: SpaceInput, maps: Sequence[MapInput], index: RegionIndex, settings: MeasureSettings
+) -> Iterator[Cell]:
+    """Yield every cell of all maps of one space."""
+    for image in maps:
+        for label, own in index.items():
+            yield from _measure_lesion(space, image, label, own, settings)
+
+
+def _measure_lesion(
+    space: SpaceInput,
+    image: MapInput,
+    label: int,
+    own: dict[str, NDArray[np.int64]],
+    settings: MeasureSettings,
+) -> Iterator[Cell]:
+    """Yield the cells of one lesion in one map."""
+    values = {name: _measure(space, image, voxels, settings) for name, voxels in own.items()}
+    reference, normalization = _reference(values)
+    for name, found in values.items():
+        place = (label, name, image.name)
+        for statistic, value in found.items():
+            yield Cell(*place, statistic, value, image.units, image.model, space.name)
+        for statistic, value in ratios(found, reference).items():
+            yield Cell(*place, statistic, value, "ratio", image.model, space.name, normalization)
+            if image.name == "CBV":
+                plain = statistic.removeprefix("ratio_")
+                yield Cell(
+                    label,
+                    name,
+                    RELATIVE_CBV,
+                    plain,
+                    value,
+                    "ratio",
+                    image.model,
+                    space.name,
+                    normalization,
+                )
+
+
+def _measure(
+    space: SpaceInput, image: MapInput, voxels: NDArray[np.int64], settings: MeasureSettings
+) -> dict[str, Value]:
+    """Return the statistics of one region in one map."""
+    if not len(voxels):
+        return absent("empty_region")
+    samples: Samples = gather(image.image, voxels, space.grid.world(voxels), image.evaluable)
+    return measure(
+        samples, settings.min_voxels, settings.evaluable_fraction, settings.hotspot_radius
+    )
+
+
+def _reference(values: dict[str, dict[str, Value]]) -> tuple[Value, str]:
+    """Return the reference median and the name of the tissue: contralateral, else whole brain."""
+    for name in (regions.CONTRALATERAL, regions.WHOLE_BRAIN):
+        median = values[name]["median"]
+        if median.evaluable:
+            return median, name
+    return NO_REFERENCE, "none"

@@ -1,0 +1,139 @@
+"""Parquet files whose bytes depend on their rows alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from afterglow import __version__
+from afterglow.tables.rows import SCHEMA_VERSION, Row, arrow_schema
+
+ROW_GROUP = 122_880
+_OPTIONS = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "write_page_index": False,
+    "store_schema": True,
+}
+
+
+def write_table(
+    rows: Iterable[Mapping[str, Any]] | Any,
+    model: type[Row],
+    path: Path,
+    *,
+    more: Sequence[Any] = (),
+) -> Any:
+    """Write one table, sorted by its keys, with the model's schema and metadata.
+
+    Parameters
+    ----------
+    rows : iterable of mapping, or pyarrow.Table
+        Rows; every column of the model must be present in a table, absent keys of a mapping are
+        null. NaN becomes null.
+    model : type of Row
+        Row model.
+    path : Path
+        File to write.
+    more : sequence of pyarrow.Field
+        Columns beyond the model (only where the model is ``FREE``), in this order.
+
+    Returns
+    -------
+    pyarrow.Table
+        What was written.
+
+    Raises
+    ------
+    ValueError
+        Unknown columns, or two rows with the same keys.
+    """
+    import pyarrow as pa
+
+    schema = arrow_schema(model)
+    if more:
+        if not model.FREE:
+            message = f"table {model.TABLE} has no room for more columns"
+            raise ValueError(message)
+        schema = pa.schema([*schema, *more])
+    table = rows if isinstance(rows, pa.Table) else _from_rows(rows, schema, model)
+    table = nulls_for_nan(table.select(schema.names).cast(schema))
+    table = _sorted(table, model)
+    metadata = {
+        "afterglow_table": model.TABLE,
+        "afterglow_version": __version__,
+        "schema_version": SCHEMA_VERSION,
+        "record_ids": record_digest(table),
+        "keys": json.dumps(model.KEYS),
+    }
+    return write_arrow(table, path, metadata)
+
+
+def write_arrow(table: Any, path: Path, metadata: Mapping[str, str] | None = None) -> Any:
+    """Write a table as it stands; only ``metadata`` enters the file beside the rows."""
+    import pyarrow.parquet as pq
+
+    table = table.replace_schema_metadata(dict(metadata or {})).combine_chunks()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=ROW_GROUP, **_OPTIONS)
+    return table
+
+
+def record_digest(table: Any) -> str:
+    """Return the digest of the sorted set of record ids of a table."""
+    if "record_id" not in table.column_names:
+        return hashlib.sha256(b"").hexdigest()
+    found = sorted(r for r in table.column("record_id").unique().to_pylist() if r is not None)
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
+def nulls_for_nan(table: Any) -> Any:
+    """Return a table whose float columns hold null instead of NaN."""
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    for place, field in enumerate(table.schema):
+        if kinds.is_floating(field.type):
+            values = table.column(place)
+            bad = pc.is_nan(values)
+            if pc.any(bad).as_py():
+                table = table.set_column(place, field, pc.if_else(bad, None, values))
+    return table
+
+
+def _from_rows(rows: Iterable[Mapping[str, Any]], schema: Any, model: type[Row]) -> Any:
+    """Return rows as a table of the schema."""
+    import pyarrow as pa
+
+    rows = list(rows)
+    unknown = sorted({name for row in rows for name in row} - set(schema.names))
+    if unknown:
+        message = f"table {model.TABLE} has no column {', '.join(unknown)}"
+        raise ValueError(message)
+    columns = [
+        pa.array([row.get(field.name, _default(model, field.name)) for row in rows], field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _default(model: type[Row], name: str) -> Any:
+    """Return the default of a column, None where it has none."""
+    field = model.model_fields.get(name)
+    return None if field is None or field.is_required() else field.default
+
+
+def _sorted(table: Any, model: type[Row]) -> Any:
+    """Return the rows in order of the keys, which must be distinct."""
+    if not table.num_rows:
+        return table
+    table = table.sort_by([(name, "ascending") for name in model.KEYS])
+    if table.select(model.KEYS).group_by(list(model.KEYS)).aggregate([]).num_rows < table.num_rows:
+        message = f"table {model.TABLE}: two rows with the same {', '.join(model.KEYS)}"
+        raise ValueError(message)
+    return table
