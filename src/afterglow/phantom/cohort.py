@@ -1,0 +1,308 @@
+"""Write a cohort: DICOM as it arrives from the centers, what sites know beside it, and the truth."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan, small_plan
+
+Size = Literal["tiny", "small", "full"]
+SEED = 20190304
+_SUBJECTS: dict[str, int | None] = {"tiny": 1, "small": 2, "full": None}
+_VISITS: dict[str, int] = {"tiny": 1, "small": 2, "full": 3}
+
+
+def plan_cohort(
+    size: str = "small",
+    seed: int = SEED,
+    *,
+    subjects: int | None = None,
+    sessions: int | Mapping[str, int] | None = None,
+) -> CohortPlan:
+    """Return the plan of a cohort.
+
+    Parameters
+    ----------
+    size : str
+        ``tiny`` (one subject, one session), ``small`` or ``full``.
+    seed : int
+        Everything random follows from it.
+    subjects : int, optional
+        Keep this many subjects only.
+    sessions : int or mapping of patient to int, optional
+        Sessions per subject; the size's own number where a patient is not named. A plan with one
+        session more describes the other sessions exactly as before.
+
+    Examples
+    --------
+    >>> [len(s.visits) for s in plan_cohort("small", sessions={"NORTH-0002": 3}).subjects]
+    [2, 3]
+    """
+    plan = small_plan(seed)
+    count = subjects if subjects is not None else _SUBJECTS[size]
+    wanted = sessions if isinstance(sessions, Mapping) else {}
+    usual = sessions if isinstance(sessions, int) else _VISITS[size]
+    kept = tuple(
+        replace(subject, visits=subject.visits[: wanted.get(subject.patient, usual)])
+        for subject in plan.subjects[:count]
+    )
+    names = {subject.center for subject in kept}
+    centers = tuple(center for center in plan.centers if center.name in names)
+    return CohortPlan(size, seed, centers, kept)
+
+
+def write_cohort(
+    directory: Path,
+    *,
+    size: str = "small",
+    seed: int = SEED,
+    jobs: int = 2,
+    progress: Callable[[str], None] | None = None,
+    subjects: int | None = None,
+    sessions: int | Mapping[str, int] | None = None,
+) -> Path:
+    """Write a cohort and return its study file.
+
+    Sessions already in the directory with the same plan are left alone, so calling this again
+    with one session more adds that session only.
+
+    Parameters
+    ----------
+    directory : Path
+        Receives ``incoming/``, ``masks/``, ``truth/``, the tables and ``study.yaml``.
+    size, seed, subjects, sessions
+        As of `plan_cohort`.
+    jobs : int
+        Processes; the bytes do not depend on it.
+    progress : callable, optional
+        Called with a line for every session written.
+    """
+    plan = plan_cohort(size, seed, subjects=subjects, sessions=sessions)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    todo = [
+        (subject.patient, visit)
+        for subject in plan.subjects
+        for visit in range(len(subject.visits))
+        if not _is_written(directory, plan, subject, visit)
+    ]
+    say = progress or (lambda _line: None)
+    for done, (patient, visit) in enumerate(_written(directory, plan, todo, jobs), start=1):
+        say(f"synthetic session {done} of {len(todo)}: {patient}, visit {visit + 1}")
+    return write_tables(directory, plan)
+
+
+def write_session(directory: Path, plan: CohortPlan, patient: str, visit: int) -> None:
+    """Write one session's DICOM, mask, truth and layout; other sessions are not touched.
+
+    The tables and the study file, which list all sessions, are written by `write_tables`.
+    """
+    from afterglow.phantom import truth
+    from afterglow.phantom.session import write_dicom
+
+    subject = plan.subject(patient)
+    for stale in (_incoming(directory, subject, visit), _record_path(directory, subject, visit)):
+        if stale.is_dir():
+            shutil.rmtree(stale)
+        stale.unlink(missing_ok=True)
+    from afterglow.phantom.scan import open_session
+
+    session = open_session(plan, patient, visit)
+    series = write_dicom(session, _incoming(directory, subject, visit))
+    labels, affine = truth.label_mask(session)
+    mask = _mask_path(directory, subject, visit)
+    truth.save_nifti(labels, affine, mask)
+    name = _session_name(subject, visit)
+    for key, (values, where) in truth.maps(session).items():
+        truth.save_nifti(values, where, directory / "truth" / "maps" / f"{name}_{key}.nii.gz")
+    truth.save_nifti(labels, affine, directory / "truth" / "maps" / f"{name}_lesions.nii.gz")
+    record = {
+        "plan": _digest(plan, subject, visit),
+        "layout": {
+            "patient": patient,
+            "study_date": f"{subject.visits[visit]:%Y%m%d}",
+            "center": subject.center,
+            "mask": mask.relative_to(directory).as_posix(),
+            "series": {key: path.relative_to(directory).as_posix() for key, path in series.items()},
+        },
+        "lesions": truth.lesion_rows(session),
+    }
+    path = _record_path(directory, subject, visit)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def write_tables(directory: Path, plan: CohortPlan) -> Path:
+    """Write masks, clinical, outcome and truth tables, the layout and the study file."""
+    records = [
+        json.loads(_record_path(directory, subject, visit).read_text(encoding="utf-8"))
+        for subject in plan.subjects
+        for visit in range(len(subject.visits))
+    ]
+    layout = [record["layout"] for record in records]
+    (directory / "truth" / "layout.json").write_text(json.dumps(layout, indent=1) + "\n", encoding="utf-8")
+    rows = [row for record in records for row in record["lesions"]]
+    _write_csv(directory / "truth" / "truth.csv", rows)
+    for center in plan.centers:
+        masks = [
+            {
+                "patient": entry["patient"],
+                "study_date": entry["study_date"],
+                "file": Path(entry["mask"]).name,
+                "rater": "reader-1",
+            }
+            for entry in layout
+            if entry["center"] == center.name
+        ]
+        _write_csv(directory / "masks" / center.name / "masks.csv", masks)
+    _write_csv(directory / "clinical.csv", [row for s in plan.subjects for row in _clinical(s)])
+    _write_csv(directory / "outcomes.csv", _outcomes(plan, rows))
+    return _write_study(directory, plan)
+
+
+def series_folder(directory: Path, patient: str, study_date: str, series: str) -> Path:
+    """Return the folder of one series (T1w, FLAIR, vfa-02 ..., dce, dsc, T1w_ce) of one session.
+
+    Raises
+    ------
+    KeyError
+        Where the cohort has no such session or series.
+    """
+    layout = json.loads((directory / "truth" / "layout.json").read_text(encoding="utf-8"))
+    for entry in layout:
+        if (entry["patient"], entry["study_date"]) == (patient, study_date):
+            return directory / entry["series"][series]
+    raise KeyError((patient, study_date, series))
+
+
+def _written(directory: Path, plan: CohortPlan, todo: list[tuple[str, int]], jobs: int) -> Any:
+    """Write sessions, in processes where that helps, and yield each as it is done, in order."""
+    if jobs <= 1 or len(todo) <= 1:
+        for patient, visit in todo:
+            write_session(directory, plan, patient, visit)
+            yield patient, visit
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context) as pool:
+        futures = [pool.submit(write_session, directory, plan, *item) for item in todo]
+        for item, future in zip(todo, futures, strict=True):
+            future.result()
+            yield item
+
+
+def _digest(plan: CohortPlan, subject: SubjectPlan, visit: int) -> str:
+    """Return what a session's files follow from, in short."""
+    lesions = [(spec.number, spec.site, spec.kind, spec.states[visit]) for spec in subject.lesions]
+    bare = replace(subject, lesions=(), visits=subject.visits[visit : visit + 1])
+    facts = repr((plan.seed, plan.center(subject.center), bare, visit, lesions))
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _is_written(directory: Path, plan: CohortPlan, subject: SubjectPlan, visit: int) -> bool:
+    path = _record_path(directory, subject, visit)
+    if not path.is_file():
+        return False
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return bool(record["plan"] == _digest(plan, subject, visit))
+
+
+def _session_name(subject: SubjectPlan, visit: int) -> str:
+    return f"{subject.patient}_{subject.visits[visit]:%Y%m%d}"
+
+
+def _incoming(directory: Path, subject: SubjectPlan, visit: int) -> Path:
+    return directory / "incoming" / subject.center / subject.patient / f"{subject.visits[visit]:%Y%m%d}"
+
+
+def _record_path(directory: Path, subject: SubjectPlan, visit: int) -> Path:
+    return directory / "truth" / "sessions" / f"{_session_name(subject, visit)}.json"
+
+
+def _mask_path(directory: Path, subject: SubjectPlan, visit: int) -> Path:
+    return directory / "masks" / subject.center / f"{_session_name(subject, visit)}.nii.gz"
+
+
+def _clinical(subject: SubjectPlan) -> list[dict[str, Any]]:
+    return [
+        {
+            "patient": subject.patient,
+            "lesion": spec.number,
+            "course": 1,
+            "srs_date": f"{subject.srs_date:%Y%m%d}",
+            "dose_gy": subject.dose_gy,
+            "fractions": subject.fractions,
+            "histology": subject.histology,
+            "sex": subject.sex,
+        }
+        for spec in subject.lesions
+    ]
+
+
+def _outcomes(plan: CohortPlan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the label of every growing lesion, with its place at the last visit before it."""
+    out = []
+    for subject in plan.subjects:
+        for spec in subject.lesions:
+            seen = [r for r in rows if (r["patient"], r["lesion"]) == (subject.patient, spec.number)]
+            if spec.kind == "stable" or not seen:
+                continue
+            last = seen[-1]
+            out.append(
+                {
+                    "patient": subject.patient,
+                    "lesion": spec.number,
+                    "study_date": last["study_date"],
+                    **{key: last[key] for key in ("centroid_x", "centroid_y", "centroid_z")},
+                    "label": spec.kind,
+                    "basis": "resection" if spec.kind == "progression" else "imaging-follow-up",
+                    "date": f"{subject.srs_date.replace(year=subject.srs_date.year + 1):%Y%m%d}",
+                    "blinded": "true",
+                }
+            )
+    return out
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_study(directory: Path, plan: CohortPlan) -> Path:
+    import yaml
+
+    content = {
+        "study": "afterglow-demo",
+        "out": "out",
+        "centers": [_center(center) for center in plan.centers],
+        "clinical": "clinical.csv",
+        "outcomes": "outcomes.csv",
+        "report": {"truth": "truth/truth.csv"},
+    }
+    path = directory / "study.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _center(center: CenterPlan) -> dict[str, Any]:
+    return {
+        "name": center.name,
+        "dicom": [f"incoming/{center.name}"],
+        "masks": f"masks/{center.name}/masks.csv",
+        "contrast_agent": center.agent,
+        "dose": center.dose,
+        "preload": center.preload,
+        "hematocrit": center.hematocrit,
+    }

@@ -1,0 +1,186 @@
+"""What the cohort holds: centers, subjects, visits, lesions. Data only, nothing is computed here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Kind = Literal["progression", "treatment_effect", "stable"]
+Vendor = Literal["GE", "Siemens", "Philips"]
+
+
+@dataclass(frozen=True)
+class LesionState:
+    """One lesion at one visit.
+
+    Attributes
+    ----------
+    diameter : float
+        Of the sphere of equal volume, mm.
+    rcbv : float
+        Blood volume of the enhancing part over that of normal white matter.
+    ktrans : float
+        1/min.
+    ve : float
+        Fraction.
+    t1 : float
+        Before contrast, s.
+    mtt : float
+        Mean transit time, s.
+    r2s_ees : float
+        Relaxivity R2* of contrast that has leaked, 1/s/mM; low is T1-dominant leakage.
+    core : float
+        Radius of the necrotic core over that of the lesion.
+    edema : float
+        Width of the oedema around it, mm.
+    """
+
+    diameter: float
+    rcbv: float
+    ktrans: float
+    ve: float = 0.3
+    t1: float = 1.45
+    mtt: float = 5.0
+    r2s_ees: float = 8.0
+    core: float = 0.0
+    edema: float = 7.0
+
+
+@dataclass(frozen=True)
+class LesionSpec:
+    """One lesion over time.
+
+    Attributes
+    ----------
+    number : int
+        From 1; the label in the given masks.
+    site : tuple of float
+        Centre in MNI152 mm.
+    kind : str
+        What the growth is, the label of the outcome table.
+    states : tuple
+        One state a visit; None where the lesion is not there.
+    """
+
+    number: int
+    site: tuple[float, float, float]
+    kind: Kind
+    states: tuple[LesionState | None, ...]
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """One patient, with the identifying header values that de-identification has to remove."""
+
+    patient: str
+    name: str
+    center: str
+    sex: Literal["F", "M"]
+    birth: dt.date
+    weight: float
+    srs_date: dt.date
+    dose_gy: float
+    fractions: int
+    histology: str
+    lesions: tuple[LesionSpec, ...]
+    visits: tuple[dt.date, ...]
+
+
+@dataclass(frozen=True)
+class CenterPlan:
+    """One center: its scanner and what the site knows beside DICOM."""
+
+    name: str
+    institution: str
+    vendor: Vendor
+    field: float
+    agent: str
+    dose: float
+    preload: str
+    hematocrit: float = 0.42
+
+
+@dataclass(frozen=True)
+class CohortPlan:
+    """The whole cohort."""
+
+    size: str
+    seed: int
+    centers: tuple[CenterPlan, ...]
+    subjects: tuple[SubjectPlan, ...]
+
+    def center(self, name: str) -> CenterPlan:
+        """Return a center by name."""
+        return next(center for center in self.centers if center.name == name)
+
+    def subject(self, patient: str) -> SubjectPlan:
+        """Return a subject by patient id."""
+        return next(subject for subject in self.subjects if subject.patient == patient)
+
+
+NORTH = CenterPlan("north", "North Hospital", "GE", 3.0, "gadobutrol", 0.1, "dce")
+
+
+def _grows(
+    kind: Kind, diameters: tuple[float, ...], rcbv: float, ktrans: float, **rest: float
+) -> tuple[LesionState, ...]:
+    """Return states that differ in size only."""
+    del kind
+    first = LesionState(diameters[0], rcbv, ktrans, **rest)
+    return tuple(replace(first, diameter=diameter) for diameter in diameters)
+
+
+def _progression(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
+    states = _grows("progression", diameters, 3.0, 0.15, ve=0.35, r2s_ees=6.0)
+    return LesionSpec(number, site, "progression", states)
+
+
+def _effect(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
+    states = _grows("treatment_effect", diameters, 0.8, 0.06, ve=0.25, mtt=6.0, edema=9.0)
+    return LesionSpec(number, site, "treatment_effect", states)
+
+
+def _tiny(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
+    states = _grows("stable", diameters, 1.5, 0.08, edema=1.5)
+    return LesionSpec(number, site, "stable", states)
+
+
+def small_plan(seed: int) -> CohortPlan:
+    """Return two subjects of one center with up to three visits each."""
+    first = SubjectPlan(
+        patient="NORTH-0001",
+        name="Winter^Anna",
+        center="north",
+        sex="F",
+        birth=dt.date(1961, 5, 17),
+        weight=68.0,
+        srs_date=dt.date(2019, 1, 8),
+        dose_gy=20.0,
+        fractions=1,
+        histology="lung adenocarcinoma",
+        lesions=(
+            _progression(1, (-27.0, -16.0, 36.0), 18.0, 23.0, 26.0),
+            _effect(2, (28.0, 34.0, 14.0), 17.0, 21.0, 22.0),
+            _tiny(3, (31.0, -56.0, 24.0), 5.0, 5.5, 5.5),
+        ),
+        visits=(dt.date(2019, 3, 4), dt.date(2019, 6, 11), dt.date(2019, 9, 10)),
+    )
+    second = SubjectPlan(
+        patient="NORTH-0002",
+        name="Sommer^Otto",
+        center="north",
+        sex="M",
+        birth=dt.date(1954, 11, 2),
+        weight=81.0,
+        srs_date=dt.date(2018, 12, 18),
+        dose_gy=24.0,
+        fractions=3,
+        histology="melanoma",
+        lesions=(
+            _progression(1, (29.0, -50.0, 27.0), 17.0, 22.0, 25.0),
+            _effect(2, (-26.0, 34.0, 16.0), 19.0, 24.0, 25.0),
+        ),
+        visits=(dt.date(2019, 3, 19), dt.date(2019, 6, 25), dt.date(2019, 10, 1)),
+    )
+    return CohortPlan("small", seed, (NORTH,), (first, second))
