@@ -1,0 +1,87 @@
+"""Stage `study_report`: the page of the study, and its accuracy where truth is known."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from afterglow.provenance.wrapper import run
+from afterglow.report.accuracy import Agreement, assess, read_truth
+from afterglow.report.cohort import cohort_page
+from afterglow.report.crosswalk import locator
+from afterglow.report.render import data_uri
+
+if TYPE_CHECKING:
+    from afterglow.provenance.job import Job
+
+TABLES = ("sessions", "lesions", "features", "rules", "performance", "flow", "failures")
+CAPTIONS = {
+    "roc": "Receiver operating characteristic of out-of-fold predictions.",
+    "calibration": "Observed share of progressions against predicted probability, in fifths.",
+    "decision": "Net benefit (fraction of lesions) against threshold probability.",
+}
+
+
+def main(job: Job) -> None:
+    tables = {name: _table(job, name) for name in TABLES}
+    cohort = job.state("cohort")
+    summary = cohort.summary if cohort.done else {"validation": _why_not(cohort)}
+    catalogue = []
+    if cohort.done:
+        catalogue = json.loads(job.path(summary["rules"]).read_text(encoding="utf-8"))
+    accuracy = _accuracy(job, tables)
+    if accuracy is not None:
+        content = [a.as_dict() for a in accuracy]
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        job.out("cohort/accuracy.json").write_text(text, encoding="utf-8")
+        job.summary["accuracy"] = content
+    html = cohort_page(
+        tables,
+        summary,
+        catalogue,
+        study=job.study.study,
+        accuracy=accuracy,
+        figures=[_figure(job, name) for name in summary.get("figures") or []],
+        record_id=job.key,
+    )
+    job.out("cohort/report.html").write_text(html, encoding="utf-8")
+    job.summary["page"] = "cohort/report.html"
+
+
+def _table(job: Job, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a table; empty where the study has none."""
+    import pyarrow.parquet as pq
+
+    relative = f"tables/{name}.parquet"
+    if not (job.root / relative).exists():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(job.path(relative)).to_pylist()
+    return rows
+
+
+def _why_not(state: Any) -> dict[str, Any]:
+    detail = ": ".join(p for p in (state.reason, state.detail) if p)
+    return {"possible": False, "detail": f"stage cohort is {state.status} ({detail})"}
+
+
+def _accuracy(job: Job, tables: dict[str, list[dict[str, Any]]]) -> list[Agreement] | None:
+    settings = job.study.report
+    if settings.truth is None:
+        return None
+    return assess(
+        read_truth(settings.truth),
+        locator(job.study),
+        tables["lesions"],
+        tables["features"],
+        settings.truth_distance,
+    )
+
+
+def _figure(job: Job, relative: str) -> dict[str, str]:
+    name = relative.rsplit("/", 1)[-1].removesuffix(".png")
+    text = CAPTIONS.get(name, name)
+    return {"src": data_uri(job.path(relative)), "alt": text, "caption": text}
+
+
+if __name__ == "__main__":
+    run(snakemake, main)  # noqa: F821

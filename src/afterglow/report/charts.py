@@ -1,0 +1,181 @@
+"""Small charts as SVG, coloured by the page so that they follow its dark and light looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 340, 210
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 40
+MARKS = ("circle", "square", "diamond", "triangle", "ring")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: points in order of x; NaN is left out. ``joined`` draws the line between."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    joined: bool = True
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """Finite points."""
+        return [
+            (float(a), float(b))
+            for a, b in zip(self.x, self.y, strict=True)
+            if math.isfinite(a) and math.isfinite(b)
+        ]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line with its name."""
+
+    label: str
+    y: float
+    dashed: bool = True
+
+
+def chart(
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    levels: Sequence[Level] = (),
+    zero: bool = True,
+) -> str:
+    """Return an SVG chart with axes, units and a text alternative.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        Series; colours and marks repeat after five.
+    x_label, y_label : str
+        With units.
+    alt : str
+        What a reader who cannot see it must know.
+    levels : sequence of Level
+        Horizontal lines.
+    zero : bool
+        Whether the y axis includes 0.
+
+    Returns
+    -------
+    str
+        Empty where there is no finite point.
+    """
+    points = [p for line in lines for p in line.points]
+    if not points:
+        return ""
+    xs, ys = [p[0] for p in points], [p[1] for p in points] + [level.y for level in levels]
+    x_ticks = ticks(min(xs), max(xs))
+    y_ticks = ticks(min(*ys, 0.0) if zero else min(ys), max(*ys, 0.0) if zero else max(ys))
+    frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">',
+        *_axes(frame, x_ticks, y_ticks, x_label, y_label),
+        *[_level(frame, level) for level in levels],
+        *[part for i, line in enumerate(lines) for part in _line(frame, line, i)],
+        "</svg>",
+    ]
+    return "".join(parts)
+
+
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
+    """Return round ticks that enclose an interval.
+
+    Examples
+    --------
+    >>> ticks(0, 0.93)
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    if high <= low:
+        pad = abs(low) * 0.1 or 0.5
+        low, high = low - pad, high + pad
+    raw = (high - low) / about
+    size = 10 ** math.floor(math.log10(raw))
+    step = min((s * size for s in (1, 2, 2.5, 5, 10)), key=lambda s: abs(math.log(s / raw)))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class _Frame:
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+
+    def x(self, value: float) -> float:
+        share = (value - self.x0) / (self.x1 - self.x0)
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        share = (value - self.y0) / (self.y1 - self.y0)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _axes(
+    frame: _Frame, xs: Sequence[float], ys: Sequence[float], x_label: str, y_label: str
+) -> list[str]:
+    bottom, middle = HEIGHT - BOTTOM, (TOP + HEIGHT - BOTTOM) / 2
+    grid = [
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{frame.y(v)}" y2="{frame.y(v)}"/>'
+        f'<text class="tick" x="{LEFT - 5}" y="{frame.y(v) + 3.5}" text-anchor="end">{v:g}</text>'
+        for v in ys
+    ]
+    marks = [
+        f'<text class="tick" x="{frame.x(v)}" y="{bottom + 14}" text-anchor="middle">{v:g}</text>'
+        for v in xs
+    ]
+    across, turn = (LEFT + WIDTH - RIGHT) / 2, f"translate(12 {middle}) rotate(-90)"
+    centered = 'text-anchor="middle"'
+    return [
+        *grid,
+        *marks,
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
+        f'<text class="label" {centered} x="{across}" y="{HEIGHT - 8}">{escape(x_label)}</text>',
+        f'<text class="label" {centered} transform="{turn}">{escape(y_label)}</text>',
+    ]
+
+
+def _level(frame: _Frame, level: Level) -> str:
+    y = frame.y(level.y)
+    dash = ' stroke-dasharray="5 4"' if level.dashed else ""
+    return (
+        f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"{dash}/>'
+        f'<text class="tick" x="{WIDTH - RIGHT}" y="{y - 3}" text-anchor="end">'
+        f"{escape(level.label)}</text>"
+    )
+
+
+def _line(frame: _Frame, line: Line, index: int) -> list[str]:
+    name = f"s{index % len(MARKS)}"
+    at = [(frame.x(a), frame.y(b)) for a, b in line.points]
+    parts = []
+    if line.joined and len(at) > 1:
+        path = " ".join(f"{x},{y}" for x, y in at)
+        parts.append(f'<polyline class="line {name}" points="{path}"/>')
+    for (x, y), (a, b) in zip(at, line.points, strict=True):
+        shape = _mark(MARKS[index % len(MARKS)], x, y)
+        tip = f"<title>{escape(line.label)}: {a:g}, {b:.4g}</title>"
+        parts.append(f'<g class="mark {name}">{tip}{shape}</g>')
+    return parts
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    if kind in {"circle", "ring"}:
+        return f'<circle class="{kind}" cx="{x}" cy="{y}" r="3.4"/>'
+    if kind == "square":
+        return f'<rect x="{x - 3:.1f}" y="{y - 3:.1f}" width="6" height="6"/>'
+    corners: dict[str, list[tuple[float, float]]] = {
+        "diamond": [(0, -4.2), (4.2, 0), (0, 4.2), (-4.2, 0)],
+        "triangle": [(0, -4), (4, 3.4), (-4, 3.4)],
+    }
+    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[kind])
+    return f'<polygon points="{path}"/>'

@@ -1,0 +1,395 @@
+"""The page of a study: who entered, what failed, lesions over time, rules, models, accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from afterglow import __version__
+from afterglow.report.accuracy import Agreement
+from afterglow.report.charts import Level, Line, chart
+from afterglow.report.render import number, page, words
+
+Row = Mapping[str, Any]
+COURSES = (
+    ("volume", "Volume, mL", None),
+    ("rCBV", "rCBV, ratio to white matter", ("rCBV", "median")),
+    ("Ktrans", "Ktrans, 1/min", ("Ktrans", "median")),
+)
+CALLS = ("progression", "treatment_effect", "indeterminate", "not_applicable", "not_evaluable")
+
+
+def cohort_page(
+    tables: Mapping[str, Sequence[Row]],
+    cohort: Mapping[str, Any],
+    catalogue: Sequence[Row],
+    *,
+    study: str,
+    accuracy: Sequence[Agreement] | None,
+    figures: Sequence[Mapping[str, str]] = (),
+    record_id: str = "",
+) -> str:
+    """Return the page of a study.
+
+    Parameters
+    ----------
+    tables : mapping
+        Rows of the tables by name; an absent table is empty.
+    cohort : mapping
+        Summary of the cohort stage (validation, checks, model, flow).
+    catalogue : sequence of mapping
+        All rules with what is published of them.
+    study : str
+        Name of the study.
+    accuracy : sequence of Agreement, optional
+        Agreement with truth; None where the study has no truth.
+    figures : sequence of mapping
+        Figures of the validated models: ``src``, ``alt``, ``caption``.
+    record_id : str
+        Key of the page.
+    """
+    rows = {name: list(tables.get(name, [])) for name in _TABLES}
+    subjects = {r["subject"] for r in rows["sessions"]}
+    lesions = [r for r in rows["lesions"] if r["label"] != 0]
+    return page(
+        "cohort.html.j2",
+        version=__version__,
+        study=study,
+        n_subjects=len(subjects),
+        n_sessions=len(rows["sessions"]),
+        n_lesions=len({(r["subject"], r["lesion_id"]) for r in lesions}),
+        failures=_failures(rows["failures"]),
+        flow=_flow(rows["flow"], cohort.get("flow") or []),
+        centers=_centers(rows["sessions"], lesions),
+        sessions=_sessions(rows["sessions"]),
+        courses=_courses(rows["sessions"], rows["lesions"], rows["features"]),
+        rules=_rules(catalogue, rows["rules"], rows["performance"]),
+        disabled=[r for r in catalogue if not r["enabled"]],
+        calls=_calls(rows["rules"]),
+        validation=cohort.get("validation") or {"possible": False, "detail": "not run"},
+        checks=_checks(cohort.get("checks") or {}),
+        performance=_performance(rows["performance"]),
+        figures=figures,
+        accuracy=None if accuracy is None else [_agreement(a) for a in accuracy],
+        record_id=record_id,
+    )
+
+
+_TABLES = ("sessions", "lesions", "features", "rules", "performance", "flow", "failures")
+
+
+def _failures(rows: Sequence[Row]) -> list[list[Any]]:
+    shown = sorted(rows, key=lambda r: (r["subject"], r["session"], r["stage"], r["what"]))
+    return [[_name(r), r["stage"], r["what"], r["cause"], r["remedy"], r.get("log")] for r in shown]
+
+
+def _name(row: Row) -> str:
+    parts = [f"sub-{row['subject']}" if row.get("subject") else "study"]
+    return " ".join([*parts, f"ses-{row['session']}"] if row.get("session") else parts)
+
+
+def _flow(rows: Sequence[Row], cohort_rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the steps in order; each holds who stays and who left, with reasons.
+
+    The steps of the cohort stage follow those of the tables stage.
+    """
+    last = max((int(r["step"]) for r in rows), default=0)
+    order: dict[str, int] = {}
+    for row in cohort_rows:
+        order.setdefault(str(row["name"]), last + 1 + len(order))
+    known = {str(r["name"]) for r in rows}
+    more = [{**r, "step": order[str(r["name"])]} for r in cohort_rows if r["name"] not in known]
+    steps: defaultdict[tuple[int, str], list[Row]] = defaultdict(list)
+    for row in [*rows, *more]:
+        steps[int(row["step"]), str(row["name"])].append(row)
+    return [
+        {
+            "name": name,
+            "stay": next((_counts(r) for r in found if not r["reason"]), ""),
+            "left": [f"{_counts(r)}: {words(r['reason'])}" for r in found if r["reason"]],
+        }
+        for (_, name), found in sorted(steps.items())
+    ]
+
+
+def _counts(row: Row) -> str:
+    parts = []
+    for key, name in (
+        ("n_subjects", "subject"),
+        ("n_sessions", "session"),
+        ("n_lesions", "lesion"),
+    ):
+        n = row.get(key)
+        if n is not None:
+            parts.append(f"{n} {name}{'' if n == 1 else 's'}")
+    return ", ".join(parts)
+
+
+def _centers(sessions: Sequence[Row], lesions: Sequence[Row]) -> list[list[Any]]:
+    rows = []
+    for center in sorted({r["center"] for r in sessions}):
+        own = [r for r in sessions if r["center"] == center]
+        measured = [r for r in lesions if r["center"] == center]
+        volumes = sorted(r["volume"] for r in measured if r.get("volume"))
+        rows.append(
+            [
+                center,
+                len({r["subject"] for r in own}),
+                len(own),
+                len({(r["subject"], r["lesion_id"]) for r in measured}),
+                _range(volumes),
+                _listing(r.get("vendor") for r in own),
+                _listing(number(r.get("field_strength")) for r in own),
+                f"{sum(r.get('state_dsc') == 'done' for r in own)} of {len(own)}",
+                f"{sum(r.get('state_dce') == 'done' for r in own)} of {len(own)}",
+                _listing(r.get("preload") for r in own),
+            ]
+        )
+    return rows
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    middle = values[len(values) // 2] if len(values) % 2 else sum(_middle(values)) / 2
+    return f"{number(middle)} ({number(values[0])} to {number(values[-1])})"
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    return values[len(values) // 2 - 1], values[len(values) // 2]
+
+
+def _listing(values: Any) -> str:
+    counts = Counter(str(v) for v in values if v is not None)
+    return ", ".join(f"{name} ({n})" for name, n in sorted(counts.items())) or "unknown"
+
+
+def _sessions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    stages = ("bids", "anat", "dsc", "dce", "features")
+    shown = sorted(rows, key=lambda r: (r["subject"], r["session"]))
+    return [
+        {
+            "center": r["center"],
+            "subject": r["subject"],
+            "session": r["session"],
+            "page": f"../derivatives/sub-{r['subject']}_ses-{r['session']}.html",
+            "day": r.get("days_from_srs"),
+            "verdict": r.get("qc_verdict"),
+            "states": [r.get(f"state_{stage}") or "absent" for stage in stages],
+            "n_lesions": r.get("n_lesions"),
+        }
+        for r in shown
+    ]
+
+
+def _courses(
+    sessions: Sequence[Row], lesions: Sequence[Row], features: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """Return, for each subject, one chart per measure with a line for each lesion."""
+    days = {(r["subject"], r["session"]): r for r in sessions}
+    values = {
+        (r["subject"], r["session"], r["lesion_id"], r["map"], r["statistic"]): r["value"]
+        for r in features
+        if r["region"] == "lesion" and r["evaluable"]
+    }
+    by_subject: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in lesions:
+        by_subject[row["subject"]].append(row)
+    blocks = []
+    for subject, rows in sorted(by_subject.items()):
+        axis, label = _axis(rows, days)
+        names = sorted({r["lesion_id"] for r in rows})
+        charts = [
+            _course(name, text, key, rows, axis, label, values) for name, text, key in COURSES
+        ]
+        found = [c for c in charts if c]
+        blocks.append({"subject": subject, "lesions": names, "charts": found})
+    return blocks
+
+
+def _axis(
+    rows: Sequence[Row], sessions: Mapping[tuple[str, str], Row]
+) -> tuple[dict[tuple[str, str], float], str]:
+    """Return the time of each lesion and session, and what it counts from."""
+    srs, first = {}, {}
+    for row in rows:
+        key = (row["lesion_id"], row["session"])
+        session = sessions.get((row["subject"], row["session"]), {})
+        day = row.get("days_from_srs")
+        srs[key] = day if day is not None else session.get("days_from_srs")
+        first[key] = session.get("days_from_first")
+    if all(v is not None for v in srs.values()):
+        return {k: float(v) for k, v in srs.items() if v is not None}, "Days from radiosurgery"
+    if all(v is not None for v in first.values()):
+        text = "Days from first session (day of SRS unknown)"
+        return {k: float(v) for k, v in first.items() if v is not None}, text
+    order = {s: i for i, s in enumerate(sorted({r["session"] for r in rows}), start=1)}
+    return {k: float(order[k[1]]) for k in srs}, "Session (days unknown)"
+
+
+def _course(
+    name: str,
+    text: str,
+    key: tuple[str, str] | None,
+    rows: Sequence[Row],
+    axis: Mapping[tuple[str, str], float],
+    label: str,
+    values: Mapping[tuple[Any, ...], Any],
+) -> str:
+    lines = []
+    for lesion in sorted({r["lesion_id"] for r in rows}):
+        visits = sorted(
+            (axis[lesion, r["session"]], r["session"], r) for r in rows if r["lesion_id"] == lesion
+        )
+        if key is None:
+            y = [_float(r.get("volume")) for _, _, r in visits]
+        else:
+            y = [_float(values.get((r["subject"], s, lesion, *key))) for _, s, r in visits]
+        lines.append(Line(lesion, [day for day, _, _ in visits], y))
+    alt = f"{text} of each lesion over time: " + "; ".join(
+        f"{line.label} {' to '.join(number(v) for _, v in line.points) or 'no value'}"
+        for line in lines
+    )
+    return chart(lines, x_label=label, y_label=text, alt=f"{name}. {alt}")
+
+
+def _float(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _calls(rows: Sequence[Row]) -> dict[str, int]:
+    counts = Counter(r["call"] for r in rows)
+    return {name: counts.get(name, 0) for name in CALLS}
+
+
+def _rules(
+    catalogue: Sequence[Row], calls: Sequence[Row], performance: Sequence[Row]
+) -> list[dict[str, Any]]:
+    by_rule: defaultdict[str, list[Row]] = defaultdict(list)
+    for call in calls:
+        by_rule[call["rule_id"]].append(call)
+    here = {(r["model"], r["metric"]): r for r in performance if r["model"].startswith("rule:")}
+    out = []
+    for rule in catalogue:
+        if not rule["enabled"]:
+            continue
+        own = by_rule[rule["rule_id"]]
+        counts = Counter(c["call"] for c in own)
+        reasons = Counter(
+            reason
+            for c in own
+            if c["call"] in {"not_applicable", "not_evaluable"}
+            for reason in list(c["reasons"])[:1]
+        )
+        out.append(
+            {
+                "id": rule["rule_id"],
+                "title": rule["title"],
+                "citation": rule["citation"],
+                "cutoff": f"{rule['comparator'] or ''} {number(rule['cutoff'])} {rule['unit']}",
+                "published": [_published(rule[m]) for m in ("sensitivity", "specificity")],
+                "here": [
+                    _interval(here.get((f"rule:{rule['rule_id']}", m)))
+                    for m in ("sensitivity", "specificity")
+                ],
+                "counts": [counts.get(name, 0) for name in CALLS],
+                "why": "; ".join(f"{words(r)} ({n})" for r, n in sorted(reasons.items())),
+                "evidence": rule["evidence_level"],
+            }
+        )
+    return out
+
+
+def _published(entry: Mapping[str, Any]) -> str:
+    if entry["n"] is None:
+        return "–" if entry["printed"] is None else f"{entry['printed']} % (counts unknown)"
+    low, high = 100 * entry["low"], 100 * entry["high"]
+    return (
+        f"{100 * entry['k'] / entry['n']:.0f} % ({low:.0f}–{high:.0f}; {entry['k']}/{entry['n']})"
+    )
+
+
+def _interval(row: Row | None) -> str:
+    if row is None or row["value"] is None:
+        return "–"
+    if row["low"] is None:
+        return f"{100 * row['value']:.0f} %"
+    low, high = 100 * row["low"], 100 * row["high"]
+    return f"{100 * row['value']:.0f} % ({low:.0f}–{high:.0f}; n {row['n_lesions']})"
+
+
+def _performance(rows: Sequence[Row]) -> list[list[Any]]:
+    shown = [r for r in rows if not r["model"].startswith("rule:")]
+    shown.sort(key=lambda r: (r["model"], r["split"], r["metric"]))
+    return [
+        [
+            words(r["model"]),
+            words(r["split"]),
+            words(r["metric"]),
+            r["value"],
+            "–" if r["low"] is None else f"{r['low']:.2f} to {r['high']:.2f}",
+            r["interval"] or "–",
+            r["n_subjects"],
+            r["n_lesions"],
+        ]
+        for r in shown
+    ]
+
+
+def _checks(checks: Mapping[str, Any]) -> list[str]:
+    lines = []
+    center = checks.get("center_confounding")
+    if center:
+        shares = ", ".join(f"{c} {100 * v:.0f} %" for c, v in sorted(center["prevalence"].items()))
+        found = "differs" if center["flag"] else "does not differ detectably"
+        lines.append(
+            f"The share of progressions {found} between centers (p = {number(center['p'])};"
+            f" {shares}). Read the areas within center."
+        )
+    if checks.get("events_per_feature") is not None:
+        events = checks["events_per_feature"]
+        warning = " Fewer than 10: expect optimism." if events < 10 else ""
+        lines.append(f"{number(events)} events for each candidate feature.{warning}")
+    if checks.get("permuted_auc_mean") is not None:
+        lines.append(
+            f"With labels permuted by patient the area is {number(checks['permuted_auc_mean'])}"
+            " on average; it must lie near 0.5."
+        )
+    lines += [f"{words(k)}: {v}" for k, v in sorted((checks.get("skipped") or {}).items())]
+    return lines
+
+
+def _agreement(agreement: Agreement) -> dict[str, Any]:
+    q, (low, high) = agreement.quantity, agreement.limits
+    mean = [(t + m) / 2 for t, m in zip(agreement.truth, agreement.measured, strict=True)]
+    gap = [m - t for t, m in zip(agreement.truth, agreement.measured, strict=True)]
+    levels = [
+        Level(f"{text} {number(value)}", value, dashed=text != "bias")
+        for text, value in (("bias", agreement.bias), ("−1.96 SD", low), ("+1.96 SD", high))
+        if math.isfinite(value)
+    ]
+    alt = (
+        f"Bland-Altman plot of {q.name}: bias {number(agreement.bias)} {q.unit}, limits of"
+        f" agreement {number(low)} to {number(high)} {q.unit}, {len(gap)} pairs."
+    )
+    plot = chart(
+        [Line(q.name, mean, gap, joined=False)],
+        x_label=f"Mean of measured and true, {q.unit}",
+        y_label=f"Measured − true, {q.unit}",
+        alt=alt,
+        levels=levels,
+    )
+    return {
+        "name": q.name,
+        "unit": q.unit,
+        "target": q.target,
+        "error": agreement.median_error,
+        "bias": agreement.bias,
+        "limits": f"{number(low)} to {number(high)}",
+        "verdict": agreement.verdict,
+        "n": len(gap),
+        "n_missing": agreement.n_missing,
+        "plot": plot,
+    }
