@@ -109,7 +109,7 @@ def _frame_slice(number: int, row: Row, frame: Mapping[str, Any]) -> Slice:
         position=_position(frame, row, frame.get("position"), frame.get("orientation")),
         instance=(row.get("instance_number") or 0) * 1_000_000 + int(frame["index"]),
         echo=_first(frame.get("echo_time"), row.get("echo_time")),
-        label=frame.get("label") or "",
+        label=f"{frame.get('label') or ''}{frame.get('component') or ''}",
         temporal=own,
         acquisition=_first(frame.get("acquisition_number"), row.get("acquisition_number")),
         b_value=_first(frame.get("b_value"), _b_value(row)),
@@ -125,7 +125,8 @@ def _frame_slice(number: int, row: Row, frame: Mapping[str, Any]) -> Slice:
 
 
 def _b_value(row: Row) -> float | None:
-    return _first(row.get("b_value"), row.get("siemens_b_value"), row.get("philips_b_value"))
+    value = _first(row.get("b_value"), row.get("siemens_b_value"), row.get("philips_b_value"))
+    return None if value is None else float(value)
 
 
 def _first(*values: Any) -> Any:
@@ -146,7 +147,8 @@ def _position(
     position = position or facts.get("image_position") or row.get("image_position")
     orientation = orientation or facts.get("image_orientation") or row.get("image_orientation")
     if position is None or orientation is None or len(position) != 3 or len(orientation) != 6:
-        return row.get("slice_location")
+        location = row.get("slice_location")
+        return None if location is None else float(location)
     return float(np.dot(np.cross(orientation[:3], orientation[3:]), position))
 
 
@@ -243,7 +245,7 @@ def _by(
 
 
 def _by_rank(every: Sequence[Slice], places: Mapping[int, int]) -> list[tuple[Slice, ...]]:
-    """The n-th slice at every position, by instance number, belongs to the n-th volume."""
+    """Put the n-th slice at every position, by instance number, into the n-th volume."""
     seen: dict[int, int] = defaultdict(int)
     groups: dict[int, list[Slice]] = defaultdict(list)
     for item in sorted(every, key=lambda s: (_or(s.acquisition), s.instance)):

@@ -1,0 +1,120 @@
+"""The facts of a series that later stages read, in SI units and without free text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from afterglow.dicom.volumes import Row, Volumes
+
+# trade names and parts of names, and how much a millilitre holds (mmol)
+_AGENTS: dict[str, tuple[tuple[str, ...], float]] = {
+    "gadobutrol": (("gadobutrol", "gadavist", "gadovist"), 1.0),
+    "gadoterate": (("gadoter", "dotarem", "clariscan", "artirem", "dotagraf"), 0.5),
+    "gadoteridol": (("gadoteridol", "prohance"), 0.5),
+    "gadopentetate": (("gadopentet", "magnevist", "magnograf"), 0.5),
+    "gadobenate": (("gadoben", "multihance"), 0.5),
+    "gadodiamide": (("gadodiamid", "omniscan"), 0.5),
+    "gadoxetate": (("gadoxet", "primovist", "eovist"), 0.25),
+    "gadoversetamide": (("gadoverset", "optimark"), 0.5),
+    "gadopiclenol": (("gadopiclenol", "elucirem", "vueway"), 0.5),
+}
+_CODE = re.compile(r"[^A-Za-z0-9*_+.\- ]")
+
+
+def normalized_agent(text: str | None) -> str | None:
+    """Return the generic name of a contrast agent.
+
+    Examples
+    --------
+    >>> normalized_agent("Dotarem 15ml"), normalized_agent("GADOVIST"), normalized_agent("Gd")
+    ('gadoterate', 'gadobutrol', 'gadolinium')
+    >>> normalized_agent("none") is None
+    True
+    """
+    lowered = (text or "").lower()
+    for name, (parts, _) in _AGENTS.items():
+        if any(part in lowered for part in parts):
+            return name
+    if lowered.strip() in {"", "none", "no", "n", "0", "-", "no contrast", "without"}:
+        return None
+    return "gadolinium" if "gad" in lowered or lowered.startswith("gd") else "unspecified"
+
+
+def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) -> dict[str, Any]:
+    """Return what conversion and the later stages need to know of a series.
+
+    Returns
+    -------
+    dict
+        Times in s, angles in degrees, lengths in mm, dose in mmol/kg; unknown facts are null.
+    """
+    row = rows[0]
+    frame = (row.get("frames") or [{}])[0]
+    agent = normalized_agent(row.get("contrast_agent") or row.get("contrast_ingredient"))
+    return {
+        "vendor": row["vendor"],
+        "model": _code(row.get("model")),
+        "field_strength": _rounded(row.get("field_strength")),
+        "repetition_time": _seconds(facts["repetition_time"]),
+        "echo_times": [value / 1000.0 for value in facts["echo_times"]],
+        "flip_angles": facts["flip_angles"],
+        "inversion_time": _seconds(facts["inversion_time"]),
+        "dimension": "3D" if facts["is_3d"] else "2D",
+        "epi": facts["epi"],
+        "spin_echo": facts["spin_echo"],
+        "gradient_echo": facts["gradient_echo"],
+        "scanning_sequence": [_code(t) for t in row.get("scanning_sequence") or ()],
+        "sequence_variant": [_code(t) for t in row.get("sequence_variant") or ()],
+        "scan_options": [_code(t) for t in row.get("scan_options") or ()],
+        "sequence_name": _code(row.get("sequence_name") or row.get("pulse_sequence")),
+        "slice_thickness": row.get("slice_thickness") or frame.get("slice_thickness"),
+        "pixel_spacing": row.get("pixel_spacing") or frame.get("pixel_spacing"),
+        "n_positions": facts["n_positions"],
+        "n_expected": row.get("n_temporal"),
+        "matrix": [row.get("columns"), row.get("rows")],
+        "phase_direction": _code(row.get("phase_direction")),
+        "contrast_agent": agent,
+        "contrast_volume": row.get("contrast_volume"),
+        "dose": dose(agent, row),
+        "mosaic": volumes.key == "mosaic",
+        "slice_times": slice_times(volumes),
+    }
+
+
+def dose(agent: str | None, row: Row) -> float | None:
+    """Return the dose (mmol/kg) where agent, volume and weight are all in the header."""
+    volume, weight = row.get("contrast_volume"), row.get("patient_weight")
+    if agent not in _AGENTS or not volume or not weight or not 20 <= weight <= 300:
+        return None
+    value = float(volume) * _AGENTS[agent][1] / float(weight)
+    return round(value, 4) if 0.005 <= value <= 0.5 else None
+
+
+def slice_times(volumes: Volumes) -> list[float] | None:
+    """Return the start of every slice of the first volume (s), by rising position, or None.
+
+    A mosaic holds them in private fields that the converter reads.
+    """
+    if not volumes.complete or volumes.key == "mosaic" or volumes.n_positions < 2:
+        return None
+    for name in ("frame_acquisition_datetime", "trigger_time", "acquisition_time"):
+        values = [s.times.get(name) for s in volumes.complete[0]]
+        known = [float(v) for v in values if v is not None]
+        if len(known) == len(values) and len(set(known)) > 1:
+            return [round(v - min(known), 6) for v in known]
+    return None
+
+
+def _code(text: str | None) -> str | None:
+    return _CODE.sub("", text)[:32].strip() if text else None
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds / 1000.0, 7)
+
+
+def _rounded(value: float | None) -> float | None:
+    # some vendors write Gauss
+    return None if value is None else round(value / 10000.0 if value > 100 else value, 4)

@@ -1,0 +1,119 @@
+"""Which series of one study were acquired after an injection, by evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_DYNAMIC = frozenset({"DSC", "DCE"})
+_NAME = re.compile(r"\b(post|gd|gad\w*|c\+|ce|km|contrast|enh\w*)\b|\+ ?(c|gd|km)\b")
+_PRE_NAME = re.compile(r"\b(pre|nativ\w*|non[ -]?contrast|w ?o|without)\b|\bpre[ -]?(gd|con)")
+
+
+@dataclass(frozen=True)
+class AfterContrast:
+    """Whether a series was acquired after an injection: ``after`` None where nothing tells."""
+
+    after: bool | None
+    rule: str
+    confidence: float
+
+
+def injections(study: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the dynamic contrast series of one study in order of time.
+
+    Parameters
+    ----------
+    study : sequence of dict
+        ``class`` and ``facts`` of every series of the study.
+    """
+    found = [s for s in study if s["class"] in _DYNAMIC and s["facts"]["n_volumes"] > 1]
+    return sorted(found, key=_begin)
+
+
+def _begin(series: dict[str, Any]) -> float:
+    start = series["facts"]["start"]
+    return float("inf") if start is None else float(start)
+
+
+def after_contrast(series: dict[str, Any], study: Sequence[dict[str, Any]]) -> AfterContrast:
+    """Decide for one single-volume series whether contrast agent was in the patient.
+
+    The order relative to an injection decides, then a contrast tag that not every series of
+    the study carries. The name of the series only ever lowers the confidence.
+    """
+    start = series["facts"]["start"]
+    named = _NAME.search(series["facts"]["text"]) is not None
+    named_pre = _PRE_NAME.search(series["facts"]["text"]) is not None
+    tagged = bool(series["facts"]["contrast"])
+    dynamic = [s["facts"]["start"] for s in injections(study) if s["facts"]["start"] is not None]
+    if dynamic and start is not None:
+        if start > min(dynamic):
+            return AfterContrast(True, "after_injection", 0.98 if tagged or named else 0.93)
+        if not tagged or not _specific(study):
+            return AfterContrast(False, "before_injection", 0.8 if named else 0.95)
+    if tagged and _specific(study):
+        return AfterContrast(True, "contrast_tag", 0.7 if named_pre else 0.95)
+    if tagged:
+        later = start is not None and _has_earlier_twin(series, study)
+        if named_pre or (not later and not named and _has_later_twin(series, study)):
+            return AfterContrast(None, "contrast_tag_on_all", 0.5)
+        return AfterContrast(True, "contrast_tag_on_all", 0.75 if later or named else 0.6)
+    return AfterContrast(
+        False if not named else None, "no_contrast_evidence", 0.5 if named else 0.9
+    )
+
+
+def _specific(study: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether some images of the study do not carry the contrast tag."""
+    marks = [bool(s["facts"]["contrast"]) for s in study if s["facts"]["object"] == "image"]
+    return not all(marks)
+
+
+def _twins(series: dict[str, Any], study: Sequence[dict[str, Any]]) -> list[float]:
+    return [
+        s["facts"]["start"] - series["facts"]["start"]
+        for s in study
+        if s is not series
+        and s["class"] == series["class"]
+        and s["facts"]["start"] is not None
+        and series["facts"]["start"] is not None
+    ]
+
+
+def _has_earlier_twin(series: dict[str, Any], study: Sequence[dict[str, Any]]) -> bool:
+    return any(distance < 0 for distance in _twins(series, study))
+
+
+def _has_later_twin(series: dict[str, Any], study: Sequence[dict[str, Any]]) -> bool:
+    return any(distance > 0 for distance in _twins(series, study))
+
+
+def study_facts(study: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the order of series tells about injections.
+
+    Returns
+    -------
+    dict
+        ``injections``: classes of the dynamic contrast series in order of time;
+        ``preload_evidence``: ``dce_before_dsc``, ``none_seen`` or null without DSC;
+        ``injection_between_vfa_and_dce``: true, false, or null where it cannot be told.
+    """
+    dynamic = injections(study)
+    classes = [s["class"] for s in dynamic]
+    preload = None
+    if "DSC" in classes:
+        preload = "dce_before_dsc" if "DCE" in classes[: classes.index("DSC")] else "none_seen"
+    between = None
+    vfa = [s["facts"]["start"] for s in study if s["class"] == "VFA"]
+    dce = [s["facts"]["start"] for s in dynamic if s["class"] == "DCE"]
+    if vfa and dce and None not in vfa and None not in dce:
+        earlier = [s["facts"]["start"] for s in dynamic if s["facts"]["start"] is not None]
+        between = any(max(vfa) < start < min(dce) for start in earlier)
+    return {
+        "injections": classes,
+        "preload_evidence": preload,
+        "injection_between_vfa_and_dce": between,
+    }

@@ -1,0 +1,287 @@
+"""From classified series to sessions with labels, manifests and a reference."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from afterglow.dicom.clock import ordinal
+from afterglow.dicom.conflicts import Sorted
+from afterglow.dicom.crosswalk import Crosswalk, read_csv
+from afterglow.dicom.deidentify import Secret
+from afterglow.dicom.manifest import CONVERTED, file_hash, manifest_text, numbered, series_entry
+from afterglow.dicom.masks import GivenMask
+from afterglow.dicom.series import describe
+
+if TYPE_CHECKING:
+    from afterglow.config import Study
+    from afterglow.config.center import CenterConfig
+
+Days = Mapping[tuple[str, str], int]
+
+
+@dataclass
+class Session:
+    """One imaging study of one patient, with everything the plan needs."""
+
+    center: str
+    patient: str
+    study_uid: str
+    day: int | None
+    subject: str
+    session: str
+    arrival: int
+    date_shifted: str | None
+    classes: list[str]
+    status: str
+    reason: str
+    manifest: str = ""
+    private: dict[str, Any] = field(default_factory=dict)
+    has_mask: bool = False
+    reference: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name with both labels."""
+        return f"sub-{self.subject}_ses-{self.session}"
+
+    def plan_row(self, srs: Days) -> dict[str, Any]:
+        """Return the row of ``plan.parquet``."""
+        planned = self.status == "planned"
+        start = srs.get((self.center, self.patient))
+        digest = hashlib.sha256(self.manifest.encode()).hexdigest()
+        return {
+            "center": self.center,
+            "subject": self.subject,
+            "session": self.session,
+            "arrival": self.arrival,
+            "is_reference": planned and self.session == self.reference,
+            "reference_session": self.reference,
+            "manifest": f"index/manifests/{self.name}.json" if planned else "",
+            "manifest_sha256": digest if planned else "",
+            "date_shifted": self.date_shifted,
+            "days_from_srs": None if start is None or self.day is None else self.day - start,
+            "has_mask": self.has_mask,
+            "classes": self.classes,
+            "status": self.status,
+            "reason": self.reason,
+        }
+
+
+class CenterIndex:
+    """The sessions and series of one center.
+
+    Parameters
+    ----------
+    center : CenterConfig
+        The center.
+    secret : Secret
+        Key of the study.
+    crosswalk : Crosswalk
+        Register that gives labels.
+    found : Sorted
+        Accepted rows of the center.
+    replaced : mapping
+        File hash to the keyed hash of new pixels under an old header.
+    """
+
+    def __init__(
+        self,
+        center: CenterConfig,
+        secret: Secret,
+        crosswalk: Crosswalk,
+        found: Sorted,
+        replaced: Mapping[str, str],
+    ) -> None:
+        self.center, self.secret, self.crosswalk = center, secret, crosswalk
+        self.found, self.replaced = found, replaced
+        self.series_rows: list[dict[str, Any]] = []
+
+    def sessions(self, masks: Sequence[GivenMask], warnings: list[str]) -> list[Session]:
+        """Return every session, with its manifest where it can be used."""
+        studies: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for series in describe(self.found.rows, self.center.series_rules):
+            key = repr((series["patient_id"], series["study_uid"], series["series_key"]))
+            series["series_key"] = self.secret.hash("series", key)
+            studies[series["patient_id"], series["study_uid"]].append(series)
+        dates = {key: self._date(study) for key, study in studies.items()}
+        left = list(masks)
+        built: list[Session] = []
+        for patient in sorted({patient for patient, _ in studies}):
+            own = [(uid, dates[patient, uid]) for p, uid in studies if p == patient]
+            for uid, date in self.crosswalk.new_order(own):
+                built.append(self._session(patient, uid, date, studies[patient, uid], left))
+        if left:
+            warnings.append(f"{self.center.name}: {len(left)} given masks fit no session")
+        return built
+
+    def _date(self, study: list[dict[str, Any]]) -> str | None:
+        """Return the day of a study as the header says it."""
+        rows = [self.found.rows[series["rows"][0]] for series in study]
+        for name in ("study_date", "acquisition_date", "series_date", "content_date"):
+            dates = sorted(row[name] for row in rows if ordinal(row.get(name)) is not None)
+            if dates:
+                return str(dates[0])
+        return None
+
+    def _session(
+        self,
+        patient: str,
+        uid: str,
+        date: str | None,
+        study: list[dict[str, Any]],
+        masks: list[GivenMask],
+    ) -> Session:
+        usable = numbered(study)
+        refused = self.found.patients.get(patient)
+        entry: dict[str, Any] = {"label": "", "arrival": 0}
+        if usable and not refused:
+            entry = self.crosswalk.session(self.center, patient, uid, date)
+        session = Session(
+            center=self.center.name,
+            patient=patient,
+            study_uid=uid,
+            day=ordinal(date),
+            subject=self.crosswalk.subject(self.center, patient)["label"],
+            session=entry["label"] or f"x{self.secret.hash('study', uid, 8)}",
+            arrival=entry["arrival"],
+            date_shifted=self.secret.shifted(self.center.name, patient, date),
+            classes=sorted(series["class"] for _, series in usable),
+            status="quarantined" if refused else "planned" if usable else "skipped",
+            reason=refused or ("" if usable else "no_usable_series"),
+        )
+        rows = [self.found.rows[number] for series in study for number in series["rows"]]
+        own = _take(masks, patient, uid, session.day) if session.status == "planned" else []
+        session.private = {
+            "center": session.center,
+            "instances": {file_hash(self.secret, row): _source(row) for row in rows},
+            "masks": {mask.file: mask.path for mask in own},
+        }
+        if session.status == "planned":
+            self._fill(session, study, usable, own)
+        self._series(session, study)
+        return session
+
+    def _fill(
+        self,
+        session: Session,
+        study: list[dict[str, Any]],
+        usable: list[tuple[int, dict[str, Any]]],
+        masks: list[GivenMask],
+    ) -> None:
+        entries = []
+        for run, series in usable:
+            rows = [self.found.rows[number] for number in series["rows"]]
+            entries.append(series_entry(run, series, rows, self.secret, self.replaced))
+        session.has_mask = bool(masks)
+        session.manifest = manifest_text(
+            {
+                "center": session.center,
+                "subject": session.subject,
+                "session": session.session,
+                "series": entries,
+                "masks": [mask.public() for mask in masks],
+                "facts": study[0]["study_facts"],
+            }
+        )
+
+    def _series(self, session: Session, study: list[dict[str, Any]]) -> None:
+        for series in study:
+            first = self.found.rows[series["rows"][0]]
+            used = session.status == "planned" and series["class"] in CONVERTED
+            used = used and bool(series["n_volumes"])
+            skipped = "" if used else session.reason if session.status == "quarantined" else None
+            self.series_rows.append(
+                {
+                    **series,
+                    "center": session.center,
+                    "subject": session.subject,
+                    "session": session.session,
+                    "status": "used" if used else session.status.replace("planned", "skipped"),
+                    "skipped": _why_skipped(series) if skipped is None else skipped,
+                    "example_file": f"{session.center}:{file_hash(self.secret, first)}",
+                }
+            )
+
+
+def _why_skipped(series: Mapping[str, Any]) -> str:
+    if series["class"] in CONVERTED:
+        return "no_complete_volume"
+    return f"class_{series['class']}"
+
+
+def _source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what conversion needs to open a file."""
+    names = ("path", "member", "sop_uid", "header_sha256", "bytes", "pixel_offset", "pixel_length")
+    return {name: row[name] for name in (*names, "transfer_syntax", "size", "mtime_ns")}
+
+
+def _take(masks: list[GivenMask], patient: str, uid: str, day: int | None) -> list[GivenMask]:
+    """Take the masks of one study out of the list."""
+    own = [
+        mask
+        for mask in masks
+        if mask.patient == patient
+        and (mask.study_uid == uid if mask.study_uid else mask.day is not None and mask.day == day)
+    ]
+    for mask in own:
+        masks.remove(mask)
+    return sorted(own, key=lambda mask: (mask.sha256, mask.rater))
+
+
+def srs_days(study: Study, warnings: list[str]) -> dict[tuple[str, str], int]:
+    """Return the day number of the first radiosurgery by center and patient."""
+    found: dict[tuple[str, str], int] = {}
+    unknown = 0
+    for row in read_csv(study.clinical, ("patient",)):
+        text = row.get("srs_date", "").strip()
+        day = ordinal(text) if text else None
+        if text and day is None:
+            unknown += 1
+        if day is None:
+            continue
+        centers = [row["center"].strip()] if row.get("center") else [c.name for c in study.centers]
+        for center in centers:
+            key = (center, row["patient"].strip())
+            found[key] = min(day, found.get(key, day))
+    if unknown:
+        warnings.append(f"clinical: {unknown} values of srs_date are no dates")
+    return found
+
+
+def reference_sessions(sessions: Sequence[Session], crosswalk: Crosswalk, srs: Days) -> None:
+    """Set every session's reference; one that was pinned while it exists stays."""
+    subjects: dict[tuple[str, str], list[Session]] = defaultdict(list)
+    for session in sessions:
+        if session.status == "planned":
+            subjects[session.center, session.patient].append(session)
+    for key, own in subjects.items():
+        entry = crosswalk.subjects["\0".join(key)]
+        labels = {session.session for session in own}
+        if entry["reference"] not in labels:
+            chosen = _choose(own, srs.get(key))
+            entry["reference"] = chosen.session if _anatomical(chosen) else None
+            reference = chosen.session
+        else:
+            reference = entry["reference"]
+        for session in own:
+            session.reference = reference
+
+
+def _anatomical(session: Session) -> bool:
+    return "T1w_ce" in session.classes or "T1w" in session.classes
+
+
+def _choose(own: Sequence[Session], start: int | None) -> Session:
+    ordered = sorted(own, key=lambda s: (s.day or dt.date.max.toordinal(), s.session))
+    contrast = [s for s in ordered if "T1w_ce" in s.classes]
+    if start is not None:
+        # planning images are taken up to a few days before the first fraction
+        after = [s for s in contrast if s.day is not None and s.day >= start - 14]
+        contrast = after or contrast
+    anatomical = [s for s in ordered if _anatomical(s)]
+    return (contrast or anatomical or ordered)[0]
