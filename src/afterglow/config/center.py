@@ -25,19 +25,24 @@ Agent = Literal[
 class CenterConfig(Section):
     """One center: where its data arrive and what its site knows."""
 
-    name: str = Field(pattern=r"^[a-z0-9]+$", description="Short name, lower case letters and digits.")
+    name: str = Field(
+        pattern=r"^[a-z0-9]+$", description="Short name, lower case letters and digits."
+    )
     dicom: list[Path] = Field(
         min_length=1, description="Folders, zip or tar files with the center's DICOM."
     )
     masks: Path | None = Field(
         None,
-        description="CSV of given lesion masks: patient, study_date (YYYYMMDD) or study_uid, file, rater.",
+        description="CSV of given lesion masks: patient, study_date (YYYYMMDD), file, rater.",
     )
     contrast_agent: Agent | None = Field(
         None, description="Agent of all injections where DICOM does not say; null where unknown."
     )
     dose: float | None = Field(
-        None, gt=0, le=0.5, description="Dose of the imaged bolus where DICOM does not say (mmol/kg)."
+        None,
+        gt=0,
+        le=0.5,
+        description="Dose of the imaged bolus where DICOM does not say (mmol/kg).",
     )
     preload: Literal["none", "partial", "full", "dce"] | None = Field(
         None, description="Preload before DSC; `dce` where the DCE injection serves as one."

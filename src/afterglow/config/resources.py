@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -10,7 +11,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def resource(relative: str) -> Path:
     """Return a file or folder of the repository: ``config/...``, ``workflow/...``, ``rules/...``.
 
-    In a wheel they lie in ``afterglow/_bundle``; in a clone beside ``src``.
+    In a wheel they lie in ``afterglow/_bundle``; in a clone beside ``src``. A folder named by the
+    environment variable ``AFTERGLOW_RESOURCES`` comes before both.
 
     Raises
     ------
@@ -22,7 +24,9 @@ def resource(relative: str) -> Path:
     >>> resource("config").is_dir()
     True
     """
-    for base in (_PACKAGE / "_bundle", _PACKAGE.parents[1]):
+    override = os.environ.get("AFTERGLOW_RESOURCES")
+    bases = [Path(override)] if override else []
+    for base in (*bases, _PACKAGE / "_bundle", _PACKAGE.parents[1]):
         found = base / relative
         if found.exists():
             return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -32,16 +32,23 @@ class Study(Section):
     out: Path = Field(description="Folder that receives everything Afterglow writes.")
     private: Path | None = Field(
         None,
-        description="Folder (mode 0700) for the secret key and the crosswalk; default beside `out`.",
+        description="Folder (mode 0700) of the secret key and the crosswalk; default beside `out`.",
     )
     centers: list[CenterConfig] = Field(min_length=1, description="One entry per center.")
     clinical: Path | None = Field(
-        None, description="CSV, a row per subject, lesion and course: SRS day, dose, histology, therapy."
+        None,
+        description="CSV, a row per subject, lesion and course: SRS day, dose, histology, therapy.",
     )
     outcomes: Path | None = Field(None, description="CSV of labels with basis, date and blinding.")
-    decisions: Path | None = Field(None, description="CSV of manual decisions, which are all recorded.")
-    bids: BIDSConfig = Field(default_factory=BIDSConfig, description="Conversion and de-identification.")
-    anat: AnatConfig = Field(default_factory=AnatConfig, description="Bias, brain, registration, motion.")
+    decisions: Path | None = Field(
+        None, description="CSV of manual decisions, which are all recorded."
+    )
+    bids: BIDSConfig = Field(
+        default_factory=BIDSConfig, description="Conversion and de-identification."
+    )
+    anat: AnatConfig = Field(
+        default_factory=AnatConfig, description="Bias, brain, registration, motion."
+    )
     dsc: DSCConfig = Field(default_factory=DSCConfig, description="DSC perfusion.")
     dce: DCEConfig = Field(default_factory=DCEConfig, description="T1 mapping and DCE perfusion.")
     identity: IdentityConfig = Field(
@@ -79,7 +86,11 @@ class Study(Section):
     @property
     def private_dir(self) -> Path:
         """Folder of the secret key, the crosswalk and the raw index."""
-        return self.private if self.private is not None else self.out.parent / f"{self.out.name}-private"
+        return (
+            self.private
+            if self.private is not None
+            else self.out.parent / f"{self.out.name}-private"
+        )
 
 
 def load_study(path: Path | str) -> Study:
@@ -104,7 +115,9 @@ def load_study(path: Path | str) -> Study:
     except yaml.YAMLError as error:
         raise AfterglowError(f"the study file is not YAML: {error}", where=str(path)) from error
     if not isinstance(content, dict):
-        raise AfterglowError("the study file holds no settings", where=str(path), expected="a mapping")
+        raise AfterglowError(
+            "the study file holds no settings", where=str(path), expected="a mapping"
+        )
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
@@ -153,6 +166,4 @@ def _absolute(study: Study, base: Path) -> Study:
             return value.model_copy(update=updates)
         return value
 
-    fixed = fix(study)
-    assert isinstance(fixed, Study)
-    return fixed
+    return cast("Study", fix(study))

@@ -1,0 +1,19 @@
+rule cohort:
+    input:
+        JOBS.waits_for("cohort"),
+    output:
+        "ledger/states/cohort/study.json",
+    log:
+        "logs/cohort/study.log",
+    benchmark:
+        "benchmarks/cohort/study.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        key=JOBS.key_of("cohort"),
+    group:
+        "cohort"
+    script:
+        "../scripts/cohort.py"

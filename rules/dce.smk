@@ -1,0 +1,19 @@
+rule dce:
+    input:
+        JOBS.waits_for("dce"),
+    output:
+        f"ledger/states/dce/{SESSION}.json",
+    log:
+        f"logs/dce/{SESSION}.log",
+    benchmark:
+        f"benchmarks/dce/{SESSION}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        key=JOBS.key_of("dce"),
+    group:
+        "session_{subject}_{session}"
+    script:
+        "../scripts/dce.py"

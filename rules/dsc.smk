@@ -1,0 +1,19 @@
+rule dsc:
+    input:
+        JOBS.waits_for("dsc"),
+    output:
+        f"ledger/states/dsc/{SESSION}.json",
+    log:
+        f"logs/dsc/{SESSION}.log",
+    benchmark:
+        f"benchmarks/dsc/{SESSION}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        key=JOBS.key_of("dsc"),
+    group:
+        "session_{subject}_{session}"
+    script:
+        "../scripts/dsc.py"

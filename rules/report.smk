@@ -1,0 +1,40 @@
+rule report:
+    input:
+        JOBS.waits_for("report"),
+    output:
+        f"ledger/states/report/{SESSION}.json",
+    log:
+        f"logs/report/{SESSION}.log",
+    benchmark:
+        f"benchmarks/report/{SESSION}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        key=JOBS.key_of("report"),
+    group:
+        "subject_{subject}"
+    script:
+        "../scripts/report.py"
+
+
+rule study_report:
+    input:
+        JOBS.waits_for("study_report"),
+    output:
+        "ledger/states/study_report/study.json",
+    log:
+        "logs/study_report/study.log",
+    benchmark:
+        "benchmarks/study_report/study.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        key=JOBS.key_of("study_report"),
+    group:
+        "cohort"
+    script:
+        "../scripts/study_report.py"

@@ -1,0 +1,296 @@
+"""The command line: every command of design section 4, heavy imports only where needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from afterglow import __version__
+from afterglow.errors import AfterglowError, ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from afterglow.config import Study
+
+app = typer.Typer(
+    name="afterglow",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From raw DICOM to audited tables for brain metastases after radiosurgery.",
+)
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def main() -> None:
+    """Run a command; an expected error becomes one line on stderr and its exit code."""
+    try:
+        app()
+    except AfterglowError as error:
+        sys.stderr.write(f"afterglow: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=not sys.stdout.isatty())
+
+
+def _load(path: Path) -> tuple[Study, Path]:
+    from afterglow.config import load_study
+
+    study_file = (path / "study.yaml" if path.is_dir() else path).resolve()
+    return load_study(study_file), study_file
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def _cores(cores: int | None) -> int:
+    return cores or len(os.sched_getaffinity(0))
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Print the version where asked."""
+    if version:
+        sys.stdout.write(f"afterglow {__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="Where to write study.yaml.")]) -> None:
+    """Write a commented study.yaml."""
+    from afterglow.config.template import write_template
+
+    path = write_template(directory)
+    sys.stdout.write(
+        f"wrote {path}\nfill in the center's DICOM folder, then: afterglow run {path}\n"
+        "back up the private folder that the first run makes: it holds the key of all identifiers\n"
+    )
+
+
+@app.command()
+def index(
+    study: StudyArgument,
+    jobs: Annotated[int | None, typer.Option(help="Processes that read headers.")] = None,
+) -> None:
+    """Scan for DICOM (only what is new), classify, resolve frame times, write the plan."""
+    loaded, _ = _load(study)
+    _index(loaded, _cores(jobs), quiet=False)
+
+
+def _index(study: Study, jobs: int, *, quiet: bool) -> Any:
+    from afterglow.dicom.index import build_index
+
+    result = build_index(study, jobs=jobs, progress=lambda text: sys.stderr.write(f"{text}\n"))
+    if not quiet:
+        sys.stdout.write(result.summary() + "\n")
+    return result
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    explain: Annotated[bool, typer.Option("--explain", help="Each job with its reasons.")] = False,
+    as_json: JsonOption = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Include failures.")] = False,
+) -> None:
+    """Show what would run and why."""
+    from afterglow.cli.driver import plan_study
+    from afterglow.cli.show import show_plan
+    from afterglow.provenance.plan import plan_json
+
+    loaded, _ = _load(study)
+    dag, planned = plan_study(loaded, retry_failed=retry_failed)
+    if as_json:
+        _print_json(plan_json(planned))
+    else:
+        show_plan(_console(), dag, planned, explain=explain)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    study: StudyArgument,
+    profile: Annotated[str, typer.Option(help="default, slurm, or a profile folder.")] = "default",
+    cores: Annotated[int | None, typer.Option(help="Cores; all by default.")] = None,
+    center: Annotated[str | None, typer.Option(help="Only this center's sessions.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this subject (label).")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session (label).")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compute the selection again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failures again.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    scan: Annotated[bool, typer.Option(help="Look for new DICOM first.")] = True,
+) -> None:
+    """Bring the study up to date; Snakemake options may follow after `--`."""
+    from afterglow.cli.driver import Selection, exit_code, plan_study, run_study
+    from afterglow.cli.show import show_plan
+
+    loaded, study_file = _load(study)
+    if scan:
+        _index(loaded, _cores(cores), quiet=True)
+    selection = Selection(center, subject, session, until)
+    if dry_run:
+        dag, planned = plan_study(loaded, selection, force=force, retry_failed=retry_failed)
+        show_plan(_console(), dag, planned, explain=True)
+        return
+    result = run_study(
+        loaded,
+        study_file,
+        selection,
+        cores=_cores(cores),
+        profile=profile,
+        force=force,
+        retry_failed=retry_failed,
+        extra=context.args,
+    )
+    _tell(loaded, study_file, result)
+    raise typer.Exit(exit_code(result))
+
+
+def _tell(study: Study, study_file: Path, result: Any) -> None:
+    """Say what a run did and where to look."""
+    from afterglow.cli.show import summarize
+    from afterglow.provenance.records import read_states
+
+    out = study.out
+    states = [s for s in read_states(out) if (s.stage, s.subject, s.session) in result.dag.jobs]
+    if not result.ran:
+        sys.stdout.write("Nothing to be done: every result is current.\n")
+    sys.stdout.write(f"{len(result.ran)} jobs ran; {summarize(states)}\n")
+    for job in result.absent:
+        sys.stdout.write(
+            f"no result: {job['stage']} {job['subject']} {job['session']}: {job['log']}\n"
+        )
+    for label, relative in (("report", "cohort/report.html"), ("tables", "tables")):
+        if (out / relative).exists():
+            sys.stdout.write(f"{label}: {out / relative}\n")
+    if (out / "tables" / "features.parquet").exists():
+        sys.stdout.write(f"trace a number: {_example_trace(out, study_file)}\n")
+
+
+def _example_trace(out: Path, study_file: Path) -> str:
+    """Return a trace command that works on this study: the first evaluable lesion rCBV, or any."""
+    from afterglow.provenance.lineage import example_selector
+
+    where = " ".join(f"{column}={value}" for column, value in example_selector(out).items())
+    return f"afterglow trace {study_file} features {where}"
+
+
+@app.command()
+def status(study: StudyArgument, as_json: JsonOption = False) -> None:
+    """Show sessions by stages, and every failure with its remedy."""
+    from afterglow.cli.show import show_status, status_rows
+    from afterglow.provenance.dag import load_dag
+
+    loaded, _ = _load(study)
+    dag = load_dag(loaded)
+    if as_json:
+        _print_json({"jobs": status_rows(dag)})
+    else:
+        show_status(_console(), dag)
+
+
+@app.command()
+def verify(
+    study: StudyArgument,
+    deep: Annotated[bool, typer.Option("--deep", help="Hash everything again.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every file with the ledger."""
+    from afterglow.cli.show import show_findings
+    from afterglow.provenance.audit import verify as audit
+    from afterglow.provenance.audit import verify_json
+    from afterglow.provenance.dag import load_dag
+
+    loaded, _ = _load(study)
+    findings = audit(load_dag(loaded), deep=deep)
+    if as_json:
+        _print_json(verify_json(findings))
+    else:
+        show_findings(_console(), findings)
+    raise typer.Exit(ExitCode.FINDINGS if findings else ExitCode.DONE)
+
+
+@app.command()
+def trace(
+    study: StudyArgument,
+    table: Annotated[str, typer.Argument(help="Name of a table, such as features.")],
+    where: Annotated[
+        list[str], typer.Argument(metavar="COLUMN=VALUE...", help="Singles out a row.")
+    ],
+    column: Annotated[str | None, typer.Option(help="The cell; `value` by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow one number back to the DICOM instances, code and settings behind it."""
+    from afterglow.cli.show import show_trace
+    from afterglow.provenance.lineage import trace as follow
+
+    loaded, _ = _load(study)
+    wrong = [text for text in where if "=" not in text]
+    if wrong:
+        raise AfterglowError(f"`{wrong[0]}` names no value", expected="column=value")
+    found = follow(loaded.out, table, dict(text.split("=", 1) for text in where), column)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        show_trace(_console(), found)
+
+
+@app.command()
+def whereis(study: StudyArgument, name: Annotated[str, typer.Argument(metavar="HASH")]) -> None:
+    """Print the path of a DICOM file that a message names as `center:hash`."""
+    from afterglow.dicom.deidentify import whereis as find
+
+    loaded, _ = _load(study)
+    sys.stdout.write(f"{find(loaded, name.rpartition(':')[2])}\n")
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(help="Where the demo goes.")] = Path("demo"),
+    size: Annotated[str, typer.Option(help="small or full.")] = "small",
+    cores: Annotated[int | None, typer.Option(help="Cores; all by default.")] = None,
+) -> None:
+    """Make a synthetic DICOM cohort and run the whole DAG on it."""
+    from afterglow.cli.driver import Selection, run_study
+    from afterglow.phantom.cohort import write_cohort
+
+    directory = directory.resolve()
+    study_file = directory / "study.yaml"
+    if not study_file.exists():
+        sys.stderr.write(f"writing the synthetic cohort ({size}) to {directory}\n")
+        study_file = write_cohort(
+            directory,
+            size=size,
+            jobs=_cores(cores),
+            progress=lambda text: sys.stderr.write(f"{text}\n"),
+        )
+    loaded, study_file = _load(study_file)
+    _index(loaded, _cores(cores), quiet=False)
+    result = run_study(loaded, study_file, Selection(), cores=_cores(cores))
+    _tell(loaded, study_file, result)
+    if not (loaded.out / "cohort" / "report.html").exists():
+        raise AfterglowError(
+            "the demo made no report", where=str(loaded.out), remedy="see `afterglow status`"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Plans, states, findings and traces as a person reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from afterglow.provenance.audit import Finding
+from afterglow.provenance.dag import Dag, JobId
+from afterglow.provenance.job import State
+from afterglow.provenance.lineage import Trace
+from afterglow.provenance.plan import Reason
+from afterglow.provenance.records import read_state, unit_name
+from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
+
+_STYLE = {
+    "done": "[green]done[/]",
+    "failed": "[red]failed[/]",
+    "not_evaluable": "[yellow]not evaluable[/]",
+    "running": "[cyan]running[/]",
+    "pending": "[dim]-[/]",
+}
+
+
+def show_plan(
+    console: Console, dag: Dag, planned: dict[JobId, list[Reason]], *, explain: bool
+) -> None:
+    """Print how many jobs of each stage would run, and with ``explain`` each with its reasons."""
+    if not planned:
+        console.print("Nothing to be done: every result is current.")
+        return
+    counts = Counter(stage for stage, *_ in planned)
+    console.print(f"{len(planned)} of {len(dag.jobs)} jobs to run")
+    for stage in (*SESSION_STAGES, *SUBJECT_STAGES, *STUDY_STAGES):
+        if counts[stage]:
+            console.print(f"  {stage:13}{counts[stage]}")
+    if explain:
+        for (stage, subject, session), reasons in planned.items():
+            why = "; ".join(str(reason) for reason in reasons)
+            console.print(f"{stage:13}{unit_name(subject, session):30}{why}", highlight=False)
+
+
+def status_rows(dag: Dag) -> list[dict[str, Any]]:
+    """Return one entry per job: stage, unit, status, reason and remedy."""
+    root = dag.study.out
+    rows = []
+    for job in dag.jobs.values():
+        state = read_state(root / job.state)
+        current = state is not None and state.key == job.key
+        status: str = "running" if (root / ".work" / job.key).is_dir() else "pending"
+        if current and state is not None:
+            status = state.status
+        rows.append(
+            {
+                "stage": job.stage,
+                "subject": job.subject,
+                "session": job.session,
+                "status": status,
+                "reason": state.reason if current and state else "",
+                "detail": state.detail if current and state else "",
+                "remedy": state.remedy if current and state else "",
+                "problems": [vars(p) for p in state.problems] if current and state else [],
+            }
+        )
+    return rows
+
+
+def show_status(console: Console, dag: Dag) -> None:
+    """Print sessions by stages, then every failure with its remedy."""
+    rows = status_rows(dag)
+    by_unit: dict[str, dict[str, str]] = {}
+    for row in rows:
+        unit = unit_name(row["subject"], row["session"])
+        by_unit.setdefault(unit, {})[row["stage"]] = row["status"]
+    for stages in (SESSION_STAGES, SUBJECT_STAGES, STUDY_STAGES):
+        table = Table(show_edge=False, pad_edge=False)
+        table.add_column("")
+        for stage in stages:
+            table.add_column(stage)
+        for unit, found in sorted(by_unit.items()):
+            if any(stage in found for stage in stages):
+                table.add_row(unit, *(_STYLE[found.get(s, "pending")] for s in stages))
+        console.print(table)
+    for row in rows:
+        _show_trouble(console, row)
+
+
+def _show_trouble(console: Console, row: dict[str, Any]) -> None:
+    unit = unit_name(row["subject"], row["session"])
+    if row["status"] == "failed":
+        console.print(f"[red]failed[/] {row['stage']} {unit}: {row['detail']}", highlight=False)
+        if row["remedy"]:
+            console.print(f"  remedy: {row['remedy']}", highlight=False)
+    elif row["status"] == "not_evaluable":
+        text = row["reason"] + (f": {row['detail']}" if row["detail"] else "")
+        console.print(f"[yellow]not evaluable[/] {row['stage']} {unit}: {text}", highlight=False)
+    for problem in row["problems"]:
+        console.print(
+            f"[red]problem[/] {row['stage']} {unit}: {problem['what']}: {problem['cause']}\n"
+            f"  remedy: {problem['remedy']}",
+            highlight=False,
+        )
+
+
+def show_findings(console: Console, findings: list[Finding]) -> None:
+    """Print what verification found."""
+    if not findings:
+        console.print("Clean: everything stands as recorded.")
+    for finding in findings:
+        console.print(
+            f"[red]{finding.kind:10}[/] {finding.path}  {finding.detail}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def show_trace(console: Console, found: Trace) -> None:
+    """Print a chain from the cell at the top to the hashed DICOM instances at its roots."""
+    cell = found.cell
+    unit = cell["row"].get("unit")
+    value = f"{cell['column']} = {cell['value']}" + (f" {unit}" if unit else "")
+    tree = Tree(f"[bold]{cell['table']}[/]: {value}")
+    nodes = {node["record_id"]: node for node in found.nodes}
+    parents: dict[str, list[str]] = {}
+    for edge in found.edges:
+        parents.setdefault(edge["to"], []).append(edge["from"])
+    leaves: dict[str, list[dict[str, Any]]] = {}
+    for leaf in found.leaves:
+        leaves.setdefault(str(leaf.get("unit", "study")), []).append(leaf)
+    _grow(tree, cell["record_id"], nodes, parents, leaves, set())
+    console.print(tree, highlight=False, soft_wrap=True)
+
+
+def _grow(
+    tree: Tree,
+    key: str,
+    nodes: dict[str, dict[str, Any]],
+    parents: dict[str, list[str]],
+    leaves: dict[str, list[dict[str, Any]]],
+    seen: set[str],
+) -> None:
+    node = nodes[key]
+    if node.get("missing"):
+        tree.add(f"[red]record {key[:12]} is missing[/]")
+        return
+    title = f"[bold]{node['stage']}[/] {node['unit']}  record {key[:12]}"
+    if key in seen:
+        tree.add(f"{title} (above)")
+        return
+    seen.add(key)
+    branch = tree.add(title)
+    run = node["run"]
+    branch.add(
+        f"code {node['code'][:12]}  commit {(run.get('git_commit') or 'none')[:12]}  "
+        f"{run['started']}  {run['seconds']} s"
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in node["libraries"].items())
+    branch.add(f"with {versions}")
+    for parent in parents.get(key, []):
+        _grow(branch, parent, nodes, parents, leaves, seen)
+    if node["stage"] == "bids":
+        _grow_leaves(branch, leaves.get(node["unit"], []))
+
+
+def _grow_leaves(branch: Tree, leaves: list[dict[str, Any]]) -> None:
+    instances = [leaf for leaf in leaves if leaf["kind"] == "instance"]
+    by_class: dict[str, list[dict[str, Any]]] = {}
+    for leaf in instances:
+        by_class.setdefault(f"{leaf['class']} {leaf['series_key']}", []).append(leaf)
+    for name, members in sorted(by_class.items()):
+        shown = ", ".join(f"{m['center']}:{m['file']}" for m in members[:2])
+        more = f", ... {len(members)} in all" if len(members) > 2 else ""
+        branch.add(f"DICOM {name}: {shown}{more}")
+    for leaf in leaves:
+        if leaf["kind"] == "mask":
+            branch.add(f"given mask {leaf.get('file', '')} sha256 {leaf['sha256'][:12]}")
+
+
+def summarize(states: list[State]) -> str:
+    """Return how many jobs ended how, in one line."""
+    counts = Counter(state.status for state in states)
+    problems = sum(len(state.problems) for state in states)
+    parts = [f"{counts['done']} done", f"{counts['not_evaluable']} not evaluable"]
+    parts.append(f"{counts['failed'] + problems} failed")
+    return ", ".join(parts)

@@ -1,0 +1,265 @@
+"""The jobs that a study consists of, each with the key its result will be recorded under."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from afterglow.config import Section, Study
+from afterglow.errors import AfterglowError, ExitCode
+from afterglow.provenance.closure import cached_code_digests
+from afterglow.provenance.digest import file_digest, value_digest
+from afterglow.provenance.records import state_path, unit_name, write_atomically
+from afterglow.provenance.stages import STAGES, STUDY_STAGES, Stage
+
+PLAN = Path("index/plan.parquet")
+ABSENT = Path("index/absent.json")
+TICKETS = Path(".work/tickets")
+_IDENTITY_COLUMNS = ("session", "arrival", "is_reference", "has_mask")
+
+JobId = tuple[str, str | None, str | None]
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job: its place in the DAG and the parts its key is made of."""
+
+    stage: str
+    subject: str | None
+    session: str | None
+    center: str | None
+    upstream: tuple[JobId, ...]
+    files: tuple[str, ...]
+    parts: Mapping[str, Any] = field(hash=False)
+    key: str
+
+    def upstream_key(self, upstream: JobId) -> str:
+        """Return the key that an upstream job's result is recorded under."""
+        stage, subject, session = upstream
+        return str(self.parts["upstream"][f"{stage}/{unit_name(subject, session)}"])
+
+    @property
+    def id(self) -> JobId:
+        """Stage, subject and session."""
+        return self.stage, self.subject, self.session
+
+    @property
+    def unit(self) -> str:
+        """Name of what the job covers."""
+        return unit_name(self.subject, self.session)
+
+    @property
+    def state(self) -> str:
+        """Path of the job's state, relative to ``out``."""
+        return state_path(*self.id)
+
+
+def write_tickets(root: Path, jobs: Iterable[PlannedJob]) -> None:
+    """Write each planned job down, so that its process needs neither the plan nor other sources."""
+    for job in jobs:
+        write_atomically(root / TICKETS / f"{job.key}.json", json.dumps(vars(job)))
+
+
+def read_ticket(root: Path, key: str) -> PlannedJob | None:
+    """Return the planned job of a key, or None where the driver wrote no ticket."""
+    try:
+        values = json.loads((root / TICKETS / f"{key}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    values["upstream"] = tuple(tuple(upstream) for upstream in values["upstream"])
+    values["files"] = tuple(values["files"])
+    return PlannedJob(**values)
+
+
+class Dag:
+    """All jobs of a study in an order in which they can run.
+
+    Parameters
+    ----------
+    study : Study
+        The validated study.
+    rows : list of dict
+        Rows of ``index/plan.parquet``.
+    absent : list of dict
+        Jobs that were killed and have no state; study stages do without them.
+    """
+
+    def __init__(self, study: Study, rows: list[dict[str, Any]], absent: list[dict[str, Any]]):
+        self.study, self.absent = study, absent
+        self.rows = [row for row in rows if row["status"] == "planned"]
+        self.jobs: dict[JobId, PlannedJob] = {}
+        self._code = cached_code_digests(STAGES, study.out / ".cache" / "code.json")
+        self._file_digests: dict[Path, str] = {}
+        for subject, subject_rows in self.subjects.items():
+            self._add_subject(subject, subject_rows)
+        self._add_study()
+
+    @cached_property
+    def subjects(self) -> dict[str, list[dict[str, Any]]]:
+        """Plan rows by subject, in order of session."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in sorted(self.rows, key=lambda r: (r["subject"], r["session"])):
+            found.setdefault(row["subject"], []).append(row)
+        return found
+
+    def of(self, stage: str, subject: str | None = None, session: str | None = None) -> PlannedJob:
+        """Return one job; raises KeyError where the plan has none."""
+        return self.jobs[stage, subject, session]
+
+    def inputs(self, job: PlannedJob) -> list[str]:
+        """Return the files a job waits for: states of upstream jobs, manifest, site files."""
+        return [*job.files, *(self.jobs[upstream].state for upstream in job.upstream)]
+
+    def waits_for(self, stage: str) -> Callable[[Any], list[str]]:
+        """Return Snakemake's input function of a stage."""
+        return lambda wildcards: self.inputs(self._at(stage, wildcards))
+
+    def key_of(self, stage: str) -> Callable[[Any], str]:
+        """Return Snakemake's ``key`` parameter of a stage."""
+        return lambda wildcards: self._at(stage, wildcards).key
+
+    def _at(self, stage: str, wildcards: Any) -> PlannedJob:
+        return self.of(stage, wildcards.get("subject"), wildcards.get("session"))
+
+    def targets(self, phase: int) -> list[str]:
+        """Return the states one of the two Snakemake calls must bring up to date."""
+        study_level = phase == 2
+        return [
+            job.state
+            for job in self.jobs.values()
+            if (STAGES[job.stage].level == "study") == study_level
+        ]
+
+    def _add_subject(self, subject: str, rows: list[dict[str, Any]]) -> None:
+        for row in sorted(rows, key=lambda r: (not r["is_reference"], r["session"])):
+            for name in ("bids", "anat", "dsc", "dce"):
+                self._add_session(STAGES[name], row)
+        upstream = tuple((s, subject, r["session"]) for r in rows for s in ("bids", "anat"))
+        seen = [{c: r[c] for c in _IDENTITY_COLUMNS} for r in rows]
+        center = rows[0]["center"]
+        self._add(STAGES["identity"], (subject, None, center), upstream, (), {"plan": seen})
+        for row in rows:
+            for name in ("features", "report"):
+                self._add_session(STAGES[name], row)
+
+    def _add_study(self) -> None:
+        gone = {(a["stage"], a["subject"], a["session"]) for a in self.absent}
+        present = [i for i in self.jobs if i not in gone]
+        for stage in (STAGES[name] for name in STUDY_STAGES):
+            upstream = [i for i in present if i[0] in stage.upstream]
+            upstream += [(name, None, None) for name in stage.upstream if name in STUDY_STAGES]
+            extra: dict[str, Any] = {}
+            files: tuple[str, ...] = ()
+            if stage.name == "tables":
+                extra = {"plan": value_digest(self.rows), "absent": value_digest(self.absent)}
+                files = (str(ABSENT),) if self.absent else ()
+            self._add(stage, (None, None, None), tuple(upstream), files, extra)
+
+    def _add_session(self, stage: Stage, row: Mapping[str, Any]) -> None:
+        subject, session = row["subject"], row["session"]
+        upstream: list[JobId] = [(name, subject, session) for name in stage.upstream]
+        if stage.name == "anat" and not row["is_reference"]:
+            upstream.append(("anat", subject, row["reference_session"]))
+        if stage.name == "features" and not row["has_mask"]:
+            # Without a given mask the regions come from the subject's other scans.
+            upstream.append(("identity", subject, None))
+        extra: dict[str, Any] = {}
+        files: tuple[str, ...] = ()
+        if stage.name == "bids":
+            extra = {"manifest": row["manifest_sha256"]}
+            files = (row["manifest"],)
+        self._add(stage, (subject, session, row["center"]), tuple(upstream), files, extra)
+
+    def _add(
+        self,
+        stage: Stage,
+        unit: tuple[str | None, str | None, str | None],
+        upstream: tuple[JobId, ...],
+        files: tuple[str, ...],
+        extra: Mapping[str, Any],
+    ) -> None:
+        subject, session, center = unit
+        code = self._code[stage.name]
+        parts = {
+            "stage": stage.name,
+            "version": stage.version,
+            "code": dict(stage.equivalent).get(code, code),
+            "libraries": library_versions(stage.libraries),
+            "config": self._config(stage, center),
+            "data": dict(extra),
+            "upstream": {
+                "/".join((s, unit_name(a, b))): self.jobs[s, a, b].key for s, a, b in upstream
+            },
+        }
+        key = value_digest({**parts, "unit": unit_name(subject, session)})
+        job = PlannedJob(stage.name, subject, session, center, upstream, files, parts, key)
+        self.jobs[job.id] = job
+
+    def _config(self, stage: Stage, center: str | None) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name in stage.reads:
+            if name.startswith("center."):
+                fact = name.removeprefix("center.")
+                for entry in self.study.centers:
+                    if center in {None, entry.name}:
+                        label = fact if center else f"{entry.name}.{fact}"
+                        values[f"center.{label}"] = self._value(getattr(entry, fact))
+            else:
+                value: Any = self.study
+                for part in name.split("."):
+                    value = getattr(value, part)
+                values[name] = self._value(value)
+        return values
+
+    def _value(self, value: Any) -> Any:
+        """Return a setting as JSON, files as their content."""
+        if isinstance(value, Section):
+            return {name: self._value(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, Path):
+            if value not in self._file_digests:
+                self._file_digests[value] = file_digest(value) if value.is_file() else "absent"
+            return f"sha256:{self._file_digests[value]}"
+        if isinstance(value, list | tuple):
+            return [self._value(item) for item in value]
+        if isinstance(value, dict):
+            return {str(name): self._value(item) for name, item in value.items()}
+        return value
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of each distribution, ``absent`` where there is none."""
+    found = {}
+    for name in sorted(set(names)):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def load_dag(study: Study) -> Dag:
+    """Build the DAG from the study's plan table.
+
+    Raises
+    ------
+    AfterglowError
+        Where the study was not indexed yet.
+    """
+    import pyarrow.parquet as pq
+
+    path = study.out / PLAN
+    if not path.exists():
+        raise AfterglowError(
+            "the study has no plan yet",
+            where=str(PLAN),
+            remedy="run `afterglow index STUDY`",
+            exit_code=ExitCode.NOTHING,
+        )
+    absent_file = study.out / ABSENT
+    absent = json.loads(absent_file.read_text(encoding="utf-8")) if absent_file.exists() else []
+    return Dag(study, pq.read_table(path).to_pylist(), absent)

@@ -1,0 +1,115 @@
+"""States and records: how each job ended, and everything its result follows from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from afterglow.provenance.job import Problem, State
+
+RECORDS = Path("ledger/records")
+STATES = Path("ledger/states")
+
+
+def unit_name(subject: str | None, session: str | None) -> str:
+    """Return the name of what one job covers.
+
+    Examples
+    --------
+    >>> unit_name("ab12", "20190304"), unit_name("ab12", None), unit_name(None, None)
+    ('sub-ab12_ses-20190304', 'sub-ab12', 'study')
+    """
+    if subject is None:
+        return "study"
+    return f"sub-{subject}" if session is None else f"sub-{subject}_ses-{session}"
+
+
+def state_path(stage: str, subject: str | None, session: str | None) -> str:
+    """Return where the state of one job stands, relative to ``out``."""
+    return f"{STATES}/{stage}/{unit_name(subject, session)}.json"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small text file so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def dump_state(state: State) -> str:
+    """Return a state as JSON: no times, so equal results give equal bytes."""
+    return json.dumps(dataclasses.asdict(state), sort_keys=True, indent=1) + "\n"
+
+
+def parse_state(text: str) -> State:
+    """Return the state that :func:`dump_state` wrote."""
+    values = json.loads(text)
+    values["problems"] = [Problem(**problem) for problem in values["problems"]]
+    return State(**values)
+
+
+def read_state(path: Path) -> State | None:
+    """Return the state at ``path``, or None where it is absent or unreadable."""
+    try:
+        return parse_state(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def read_states(root: Path) -> Iterator[State]:
+    """Yield every readable state of a study."""
+    for path in sorted((root / STATES).glob("*/*.json")):
+        state = read_state(path)
+        if state is not None:
+            yield state
+
+
+def record_path(root: Path, key: str) -> Path:
+    """Return where the record of a key stands."""
+    return root / RECORDS / f"{key}.json"
+
+
+def read_record(root: Path, key: str) -> dict[str, Any] | None:
+    """Return a record, or None where it is absent or unreadable."""
+    try:
+        record = json.loads(record_path(root, key).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def write_record(root: Path, record: dict[str, Any]) -> None:
+    """Write a record once; an equal result under the same key leaves the first one standing.
+
+    Concurrent writers need no lock: the file appears whole or not at all, and the first wins unless
+    its result differs (a retried failure, or a stage that is not reproducible).
+    """
+    path = record_path(root, record["key"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    standing = read_record(root, record["key"])
+    if standing is not None and _result(standing) == _result(record):
+        return
+    text = json.dumps(record, sort_keys=True, indent=1) + "\n"
+    if standing is None and not path.exists():
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+        return
+    write_atomically(path, text)
+
+
+def _result(record: dict[str, Any]) -> tuple[Any, ...]:
+    return record.get("status"), record.get("outputs"), record.get("reason"), record.get("problems")

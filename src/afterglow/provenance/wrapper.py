@@ -1,0 +1,268 @@
+"""Run one stage so that nothing half-done is taken for finished and no failure stops a cohort."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+import resource as process_resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from afterglow import __version__
+from afterglow.config import Study, load_study
+from afterglow.errors import AfterglowError, NotEvaluable
+from afterglow.provenance import store
+from afterglow.provenance.closure import stage_code_digest
+from afterglow.provenance.dag import PlannedJob, load_dag, read_ticket
+from afterglow.provenance.digest import file_digest, stat_token
+from afterglow.provenance.job import Job, State
+from afterglow.provenance.records import (
+    dump_state,
+    read_state,
+    state_path,
+    write_atomically,
+    write_record,
+)
+from afterglow.provenance.stages import STAGES
+from afterglow.provenance.view import StudyView
+
+TRANSIENT = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EIO,
+    errno.ESTALE,
+}
+WORK = Path(".work")
+
+Main = Callable[[Job], None]
+
+
+def run(snakemake: Any, main: Main) -> None:
+    """Run ``main`` as the job that Snakemake asks for, log to its file, and record the result."""
+    study = load_study(snakemake.config["study"])
+    with _log_to(study.out / str(snakemake.log[0])):
+        key = str(snakemake.params.key)
+        planned = read_ticket(study.out, key)
+        if planned is None:
+            wildcards = dict(snakemake.wildcards.items())
+            planned = load_dag(study).of(
+                snakemake.rule, wildcards.get("subject"), wildcards.get("session")
+            )
+        if key != planned.key or not _code_stands(planned):
+            raise AfterglowError(
+                "the code or the settings changed after this run was planned",
+                where=f"{planned.stage} {planned.unit}",
+                remedy="run `afterglow run STUDY` again",
+            )
+        run_job(study, planned, main, threads=int(snakemake.threads))
+
+
+def _code_stands(planned: PlannedJob) -> bool:
+    """Tell whether the code on disk is still that of the key the result will stand under."""
+    stage = STAGES[planned.stage]
+    code = stage_code_digest(stage.name)
+    return bool(dict(stage.equivalent).get(code, code) == planned.parts["code"])
+
+
+def run_job(study: Study, planned: PlannedJob, main: Main, *, threads: int = 1) -> State:
+    """Run one job, or link its stored result, and write state and record."""
+    root = study.out
+    stored = store.stored_state(root, planned.key)
+    if stored is not None:
+        store.link_outputs(root, stored)
+        return _finish(root, planned, stored, None)
+    started = time.time()
+    scratch = root / WORK / planned.key
+    if scratch.exists():
+        shutil.rmtree(scratch)
+    scratch.mkdir(parents=True)
+    job = _job(study, planned, scratch, threads)
+    state = _attempt(job, main, study)
+    if state.done:
+        store.publish(root, scratch, state)
+    else:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return _finish(root, planned, state, _run_facts(job, started))
+
+
+def _job(study: Study, planned: PlannedJob, scratch: Path, threads: int) -> Job:
+    """Return what the stage sees."""
+    root = study.out
+    upstream: dict[str, list[State]] = {}
+    for stage, subject, session in planned.upstream:
+        state = read_state(root / state_path(stage, subject, session))
+        if state is None:
+            raise AfterglowError(
+                "the state of an upstream job is missing",
+                where=state_path(stage, subject, session),
+                remedy="run `afterglow run STUDY` again",
+            )
+        upstream.setdefault(stage, []).append(state)
+    view = cast("Study", StudyView(study, STAGES[planned.stage]))
+    return Job(
+        planned.stage,
+        planned.key,
+        root,
+        scratch,
+        view,
+        planned.subject,
+        planned.session,
+        planned.center,
+        upstream,
+        threads,
+        say=_say,
+    )
+
+
+def _attempt(job: Job, main: Main, study: Study) -> State:
+    """Run the stage and turn whatever happens into a state."""
+    try:
+        main(job)
+        outputs = store.digest_tree(job.scratch)
+    except NotEvaluable as reason:
+        return _state(job, "not_evaluable", reason.reason, reason.detail)
+    except AfterglowError as error:
+        _say(traceback.format_exc(), study)
+        return _state(
+            job, "failed", error.what, str(error), remedy=error.remedy, transient=error.transient
+        )
+    except Exception as error:  # noqa: BLE001  one bad scan never stops a cohort
+        _say(traceback.format_exc(), study)
+        transient = isinstance(error, OSError) and error.errno in TRANSIENT
+        cause = _scrub(f"{type(error).__name__}: {error}", study)
+        remedy = (
+            "free space or mend permissions, then run again"
+            if transient
+            else f"see the log of {job.stage}; if the input is sound, report this as a defect"
+        )
+        return _state(job, "failed", cause[:300], cause, remedy=remedy, transient=transient)
+    return _state(job, "done", outputs=outputs)
+
+
+def _state(job: Job, status: Any, reason: str = "", detail: str = "", **values: Any) -> State:
+    return State(
+        job.stage,
+        job.key,
+        job.subject,
+        job.session,
+        status,
+        reason=reason,
+        detail=detail,
+        summary=job.summary if status == "done" else {},
+        problems=job.problems,
+        warnings=job.warnings,
+        **values,
+    )
+
+
+def _finish(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any] | None) -> State:
+    """Withdraw what the new state no longer makes, then write record and state, in that order."""
+    path = root / planned.state
+    old = read_state(path) or read_state(path.with_suffix(".superseded"))
+    if old is not None and old.key != state.key:
+        store.withdraw(root, old, state)
+    if facts is not None:
+        write_record(root, _record(root, planned, state, facts))
+    write_atomically(path, dump_state(state))
+    path.with_suffix(".superseded").unlink(missing_ok=True)
+    return state
+
+
+def _record(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any]) -> dict[str, Any]:
+    inputs = [
+        {"stage": u[0], "subject": u[1], "session": u[2], "record_id": planned.upstream_key(u)}
+        for u in planned.upstream
+    ]
+    files = {name: file_digest(root / name) for name in planned.files}
+    for name, digest in files.items():
+        kept = root / "ledger" / "manifests" / f"{digest}.json"
+        if name.startswith("index/manifests/") and not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, kept)
+    return {
+        "key": planned.key,
+        "record_id": planned.key,
+        "stage": planned.stage,
+        "subject": planned.subject,
+        "session": planned.session,
+        "center": planned.center,
+        "status": state.status,
+        "reason": state.reason,
+        "detail": state.detail,
+        "remedy": state.remedy,
+        "problems": [vars(problem) for problem in state.problems],
+        "outputs": [
+            {"path": path, "sha256": digest, "size": (root / path).stat().st_size}
+            for path, digest in sorted(state.outputs.items())
+        ],
+        "stats": {path: stat_token(root / path) for path in sorted(state.outputs)},
+        "inputs": {"records": inputs, "files": files, "read": facts.pop("read")},
+        "parts": dict(planned.parts),
+        "run": {**facts, "warnings": state.warnings},
+    }
+
+
+def _run_facts(job: Job, started: float) -> dict[str, Any]:
+    usage = process_resource.getrusage(process_resource.RUSAGE_SELF)
+    children = process_resource.getrusage(process_resource.RUSAGE_CHILDREN)
+    return {
+        "host": platform.node(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 3),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime + children.ru_utime, 3),
+        "peak_memory_mb": round(max(usage.ru_maxrss, children.ru_maxrss) / 1024, 1),
+        "scheduler_id": os.environ.get("SLURM_JOB_ID"),
+        "threads": job.threads,
+        "python": platform.python_version(),
+        "afterglow": __version__,
+        "git_commit": os.environ.get("AFTERGLOW_GIT_COMMIT"),
+        "read": sorted(job.read),
+    }
+
+
+def _scrub(text: str, study: Study) -> str:
+    """Take incoming paths out of a message: folder and file names there may carry identities."""
+    for center in study.centers:
+        for root in [*center.dicom, *([center.masks] if center.masks else [])]:
+            text = re.sub(
+                re.escape(str(root)) + r"[^\s'\"]*", f"{center.name}:<incoming file>", text
+            )
+    return text
+
+
+def _say(message: str, study: Study | None = None) -> None:
+    sys.stderr.write((_scrub(message, study) if study is not None else message).rstrip() + "\n")
+    sys.stderr.flush()
+
+
+class _log_to:  # noqa: N801  reads as a verb in a with statement
+    """Send this process's output, that of C libraries and children included, to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._saved = os.dup(1), os.dup(2)
+        with self._path.open("ab") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for saved, target in zip(self._saved, (1, 2), strict=True):
+            os.dup2(saved, target)
+            os.close(saved)

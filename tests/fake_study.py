@@ -1,0 +1,148 @@
+"""A study of fake stages: real plan, keys, wrapper, rules and driver, with instant scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from afterglow.config import Study, load_study
+from afterglow.config.resources import resource
+from afterglow.provenance.dag import Dag, JobId
+from afterglow.provenance.digest import file_digest
+from afterglow.provenance.stages import STAGES
+from afterglow.provenance.wrapper import run_job
+
+REPO = Path(__file__).resolve().parents[1]
+
+SCRIPT = '''"""A fake stage: its output follows from what its upstream stages wrote."""
+
+from afterglow.errors import AfterglowError, NotEvaluable
+from afterglow.provenance.digest import value_digest
+from afterglow.provenance.wrapper import run
+
+STAGE = "{stage}"
+
+
+def main(job):
+    seen = sorted(d for states in job.upstream.values() for s in states for d in s.outputs.values())
+    unit = f"{{job.subject}}-{{job.session}}"
+    trouble = job.root.parent / "trouble" / f"{{STAGE}}-{{unit}}"
+    if trouble.exists():
+        kind = trouble.read_text()
+        if kind == "error":
+            raise ValueError("a scan that cannot be read")
+        if kind == "not_evaluable":
+            raise NotEvaluable("no_dsc_series", "none was acquired")
+        if kind == "kill":
+            import os, signal
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "disk":
+            raise OSError(28, "No space left on device")
+    folder = "tables" if STAGE in ("tables", "cohort", "study_report") else "derivatives"
+    path = job.out(f"{{folder}}/{{STAGE}}-{{unit}}.txt")
+    path.write_text(f"{{STAGE}} {{value_digest(seen)}}")
+    job.summary["outputs"] = len(seen)
+
+
+if __name__ == "__main__":
+    run(snakemake, main)  # noqa: F821
+'''
+
+
+@dataclass
+class FakeStudy:
+    """A folder with a plan of invented sessions and a resource folder of fake scripts."""
+
+    folder: Path
+
+    @property
+    def resources(self) -> Path:
+        return self.folder / "resources"
+
+    @property
+    def study_file(self) -> Path:
+        return self.folder / "study.yaml"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def load(self) -> Study:
+        return load_study(self.study_file)
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "AFTERGLOW_RESOURCES": str(self.resources)}
+
+    def trouble(self, stage: str, subject: str, session: str | None, kind: str | None) -> None:
+        path = self.folder / "trouble" / f"{stage}-{subject}-{session}"
+        path.parent.mkdir(exist_ok=True)
+        if kind is None:
+            path.unlink()
+        else:
+            path.write_text(kind)
+
+    def write_plan(self, sessions: list[tuple[str, str]], *, has_mask: bool = True) -> None:
+        """Write manifests and the plan table; the first session of a subject is its reference."""
+        rows = []
+        first: dict[str, str] = {}
+        for arrival, (subject, session) in enumerate(sessions):
+            reference = first.setdefault(subject, session)
+            name = f"index/manifests/sub-{subject}_ses-{session}.json"
+            manifest = self.out / name
+            manifest.parent.mkdir(parents=True, exist_ok=True)
+            series = {
+                "series_key": "a1b2c3",
+                "class": "DSC",
+                "instances": [{"sop": "0123456789ab", "file": "ba9876543210", "header": "00"}],
+            }
+            content = {"center": "north", "subject": subject, "session": session}
+            manifest.write_text(json.dumps({**content, "series": [series], "masks": []}))
+            rows.append(
+                {
+                    "center": "north",
+                    "subject": subject,
+                    "session": session,
+                    "arrival": arrival,
+                    "is_reference": session == reference,
+                    "reference_session": reference,
+                    "manifest": name,
+                    "manifest_sha256": file_digest(manifest),
+                    "has_mask": has_mask,
+                    "status": "planned",
+                    "reason": "",
+                }
+            )
+        pq.write_table(pa.Table.from_pylist(rows), self.out / "index/plan.parquet")
+
+
+def run_in_process(dag: Dag, jobs: list[JobId]) -> None:
+    """Run jobs one after the other in this process, as Snakemake would order them."""
+    for job_id in jobs:
+        script = runpy.run_path(str(resource(f"scripts/{job_id[0]}.py")), run_name="fake")
+        run_job(dag.study, dag.jobs[job_id], script["main"])
+
+
+def make_fake_study(folder: Path) -> FakeStudy:
+    """Create a fake study with two subjects of two sessions each."""
+    fake = FakeStudy(folder)
+    (folder / "incoming").mkdir(parents=True)
+    fake.study_file.write_text(
+        "study: fake\nout: out\ncenters:\n  - name: north\n    dicom: [incoming]\n"
+    )
+    for name in ("workflow", "rules", "config"):
+        shutil.copytree(REPO / name, fake.resources / name)
+    scripts = fake.resources / "scripts"
+    scripts.mkdir()
+    for stage in STAGES:
+        (scripts / f"{stage}.py").write_text(SCRIPT.format(stage=stage))
+    fake.write_plan(
+        [("s1", "20190101"), ("s1", "20190301"), ("s2", "20190105"), ("s2", "20190305")]
+    )
+    return fake
