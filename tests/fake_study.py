@@ -19,6 +19,7 @@ from afterglow.provenance.digest import file_digest
 from afterglow.provenance.stages import STAGES
 from afterglow.provenance.wrapper import run_job
 
+SESSIONS = [("s1", "20190101"), ("s1", "20190301"), ("s2", "20190105"), ("s2", "20190305")]
 REPO = Path(__file__).resolve().parents[1]
 
 SCRIPT = '''"""A fake stage: its output follows from what its upstream stages wrote."""

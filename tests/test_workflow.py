@@ -20,7 +20,7 @@ from afterglow.provenance.dag import JobId, load_dag
 from afterglow.provenance.lineage import _leaves, _walk
 from afterglow.provenance.plan import Reason, plan_json
 from afterglow.provenance.records import read_state
-from fake_study import FakeStudy, make_fake_study, run_in_process
+from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process
 
 
 @pytest.fixture(scope="session")
@@ -68,19 +68,10 @@ def snakemake_plan(fake: FakeStudy) -> Counter[str]:
     dag, jobs = plan_study(fake.load())
     for job_id in jobs:
         (fake.out / dag.jobs[job_id].state).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "snakemake", "--snakefile"]
-    command += [str(fake.resources / "workflow/Snakefile"), "--directory", str(fake.out)]
+    command = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--cores", "1"]
+    command += ["--snakefile", str(fake.resources / "workflow/Snakefile")]
     command += ["--profile", str(fake.resources / "workflow/profiles/default")]
-    command += [
-        "--cores",
-        "1",
-        "--config",
-        f"study={fake.study_file}",
-        "-n",
-        "--quiet",
-        "rules",
-        "--",
-    ]
+    command += ["--directory", str(fake.out), "--config", f"study={fake.study_file}", "--"]
     done = subprocess.run(
         [*command, "sessions", "study"],
         env=fake.environment(),
@@ -111,9 +102,7 @@ def test_a_copy_with_new_dates_plans_nothing_and_verifies_clean(study: FakeStudy
 
 
 def test_a_new_session_runs_its_own_jobs_its_subject_and_the_study(study: FakeStudy) -> None:
-    study.write_plan(
-        [("s1", "20190101"), ("s1", "20190301"), ("s2", "20190105"), ("s2", "20190305"), ("s1", "20190601")]
-    )  # fmt: skip
+    study.write_plan([*SESSIONS, ("s1", "20190601")])
     jobs = planned(study)
     assert {(s, u, v) for s, u, v in jobs if v is not None} == {
         (stage, "s1", "20190601") for stage in ("bids", "anat", "dsc", "dce", "features", "report")

@@ -1,0 +1,43 @@
+# `make demo` and `make test` are all a fresh machine needs: Python 3.11, gcc and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := src scripts tests benchmarks
+DEMO ?= demo
+
+.PHONY: demo test check soak clean lock generate
+
+demo: $(READY)
+	$(BIN)/afterglow demo $(DEMO)
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(READY)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow rules
+	$(BIN)/python tests/lint_workflow.py
+
+soak: $(READY)
+	$(BIN)/pytest -m soak -n 2
+
+# The lock pins everything the project and its tests install, by name and version only.
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet "uv>=0.9"
+	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --output-file envs/requirements.lock
+
+# config/default.yaml, config/schema.json and docs/configuration.md come from the config model.
+generate: $(READY)
+	$(BIN)/python -m afterglow.config.generate
+
+$(READY): pyproject.toml envs/requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,114 @@
+"""The repository's own promises: generated files, lock, environments, start-up, no network."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from afterglow import __version__
+from afterglow.config import Study, generate, load_study
+from afterglow.config.template import write_template
+from afterglow.errors import AfterglowError
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def lock() -> dict[str, str]:
+    lines = (REPO / "envs/requirements.lock").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    return {name.lower().replace("_", "-"): pin for name, pin in pins.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("config/default.yaml", generate.default_yaml),
+        ("config/schema.json", generate.schema_json),
+        ("docs/configuration.md", generate.reference_markdown),
+    ],
+)
+def test_generated_files_are_in_step_with_the_model(name: str, make: object) -> None:
+    assert callable(make)
+    assert (REPO / name).read_text(encoding="utf-8") == make(), "run `make generate`"
+
+
+def test_defaults_are_a_valid_study_once_the_required_keys_are_there() -> None:
+    content = yaml.safe_load((REPO / "config/default.yaml").read_text())
+    content |= {"study": "x", "out": "out", "centers": [{"name": "a", "dicom": ["in"]}]}
+    given = Study.model_validate(content)
+    bare = {"study": "x", "out": "out", "centers": [{"name": "a", "dicom": ["in"]}]}
+    assert given == Study.model_validate(bare)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    silent = [line for line in generate.reference_markdown().splitlines() if line.endswith("|  |")]
+    assert silent == []
+
+
+def test_unknown_keys_name_the_nearest_valid_one(tmp_path: Path) -> None:
+    path = write_template(tmp_path)
+    load_study(path)
+    path.write_text(path.read_text() + "\ndcse: {}\n")
+    with pytest.raises(AfterglowError, match="unknown key `dcse`, did you mean `dce`"):
+        load_study(path)
+
+
+def test_lock_names_no_url_and_satisfies_the_bounds() -> None:
+    text = (REPO / "envs/requirements.lock").read_text()
+    assert not re.search(r"https?:|@|--index|--extra-index|file:", text)
+    pins = lock()
+    for line in requires("afterglow") or []:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "dev"}):
+            name = requirement.name.lower().replace("_", "-")
+            assert requirement.specifier.contains(pins[name]), name
+
+
+def test_installed_versions_are_those_of_the_lock() -> None:
+    moved = {name: pin for name, pin in lock().items() if version(name) != pin}
+    assert moved == {}
+
+
+def test_environment_and_container_come_from_the_lock() -> None:
+    environment = yaml.safe_load((REPO / "envs/environment.yaml").read_text())
+    pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    assert pip == ["-r requirements.lock", f"afterglow=={__version__}"]
+    assert "python=3.11" in environment["dependencies"]
+    container = (REPO / "envs/Containerfile").read_text()
+    assert "FROM python:3.11-" in container
+    assert "-r envs/requirements.lock" in container
+
+
+def test_the_wheel_carries_the_workflow(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=REPO, check=True, capture_output=True)
+    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    for folder in ("workflow", "rules", "scripts", "config", "envs"):
+        for path in (REPO / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert f"afterglow/_bundle/{path.relative_to(REPO).as_posix()}" in names
+
+
+def test_the_command_line_starts_without_heavy_packages() -> None:
+    code = (
+        "import sys, afterglow.cli.app; heavy = {'numpy', 'pandas', 'ants', 'snakemake', "
+        "'pydicom', "
+        "'pyarrow', 'matplotlib', 'nibabel', 'scipy', 'sklearn', 'numba'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sockets_are_refused_in_this_test_session() -> None:
+    with pytest.raises(OSError, match="no test may reach the network"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
