@@ -10,7 +10,7 @@ projected residual (Golub and Pereyra 1973, in the form of Kaufman 1975).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -273,7 +273,7 @@ def gauss_newton_step(
     step: Array,
     place: Array,
 ) -> bool:
-    """Fill the step of rates and delay (the last ``m - n`` of ``step``); factors at a bound rest."""
+    """Fill the step of rates and delay (last ``m - n`` of ``step``); factors at a bound rest."""
     free = 0
     for a in range(m):
         if a >= n or (lower[a] < beta[a] < upper[a]):
@@ -437,9 +437,9 @@ def fit_block(
     """Fit every voxel of ``data`` (n_voxels, n_time).
 
     ``mode`` is 0 for no delay, 1 for the delay of each voxel in ``delays``, 2 for a fitted one.
-    Fills ``parameters`` (two factors, two rates, delay), the unscaled ``covariance`` in factors, log
-    rates, delay, the weighted residual's sum of squares, and ``largest``, its largest value over
-    the residual's robust scale.
+    Fills ``parameters`` (two factors, two rates, delay), the unscaled ``covariance`` in factors,
+    log rates, delay, the weighted residual's sum of squares, and ``largest``, its largest value
+    over the mean of the others.
     """
     n = kinds.size
     n_voxels, n_time = data.shape

@@ -1,0 +1,236 @@
+"""Which arterial input a DCE fit uses, by a rule that is written down with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from afterglow.perfusion import aif, signal
+from afterglow.perfusion.relaxivity import Constant, blood_t1
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TAIL_AFTER = 40.0
+_RESCALE = (1.05, 3.0)
+_PLAUSIBLE_PEAK = (0.5, 40.0)
+_T1_AGREES = 0.25
+POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.weinmann}
+
+
+@dataclass(frozen=True)
+class Injection:
+    """What was injected, into whom, and how it was imaged.
+
+    ``tr`` s, ``flip_angle`` degrees, ``relaxivity`` 1/(s mM), ``field`` T, ``dose`` mmol/kg.
+    """
+
+    tr: float
+    flip_angle: float
+    relaxivity: float
+    field: float | None
+    hematocrit: float = 0.42
+    dose: float = aif.STANDARD_DOSE
+
+
+@dataclass(frozen=True)
+class ArterialChoice:
+    """The input of a fit.
+
+    Attributes
+    ----------
+    blood, plasma : array (n_time,)
+        Concentration (mM).
+    source : str
+        ``detected``, ``parker``, ``georgiou`` or ``weinmann``.
+    rule : str
+        Why this one, in one sentence.
+    arrival : float
+        Arrival of the bolus (s).
+    scale : float
+        Factor by which the detected input was raised for partial volume, else 1.
+    metrics : dict
+        Quality of the detected input.
+    voxels : array of bool
+        Arterial voxels that were found, used or not.
+    """
+
+    blood: NDArray[np.float64]
+    plasma: NDArray[np.float64]
+    source: str
+    rule: str
+    arrival: float
+    scale: float
+    metrics: dict[str, Any] = field(default_factory=dict)
+    voxels: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0,), dtype=bool))
+    t1: Constant | None = None
+
+
+def partial_volume_scale(
+    arterial: NDArray[np.float64], venous: NDArray[np.float64], time: NDArray[np.float64]
+) -> float:
+    """Return the factor that brings the tail of the arterial curve to that of the venous one.
+
+    Once mixed, artery and large vein carry the same concentration; a small artery shares its voxel
+    with tissue and shows less. 1 where there is no vein, where the artery is not lower, or where
+    the factor would exceed 3.
+
+    Examples
+    --------
+    >>> t = np.arange(0.0, 200.0, 5.0)
+    >>> vein = 5 * np.exp(-((t - 40) / 10) ** 2) + (t > 40)
+    >>> round(partial_volume_scale(vein / 2, vein, t), 2)
+    2.0
+    """
+    if not (np.isfinite(arterial).all() and np.isfinite(venous).all()):
+        return 1.0
+    tail = time >= time[int(np.argmax(arterial))] + _TAIL_AFTER
+    if tail.sum() < 4 or arterial[tail].mean() <= 0:
+        return 1.0
+    scale = float(venous[tail].mean() / arterial[tail].mean())
+    return scale if _RESCALE[0] < scale <= _RESCALE[1] else 1.0
+
+
+def choose_input(
+    series: NDArray[np.floating],
+    time: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    baseline: signal.Baseline,
+    injection: Injection,
+    *,
+    arrival: float,
+    t1: NDArray[np.floating] | None = None,
+    wanted: str = "auto",
+    min_quality: float = 0.5,
+    partial_volume: bool = True,
+) -> ArterialChoice:
+    """Return the arterial input of a DCE series.
+
+    Parameters
+    ----------
+    series : array (x, y, z, n_time)
+        Signal of a spoiled gradient echo.
+    time : array (n_time,)
+        Frame times (s).
+    mask : array (x, y, z) of bool
+        Where vessels are looked for.
+    baseline : int or (int, int)
+        Frames before contrast.
+    injection : Injection
+        Agent, dose, haematocrit and sequence.
+    arrival : float
+        Arrival of the bolus in the series as a whole (s), for a population curve.
+    t1 : array (x, y, z), optional
+        T1 map (s); that of the arterial voxels is used where it agrees with that of blood.
+    wanted : str
+        ``auto``, ``detected``, or the name of a population curve.
+    min_quality : float
+        Least quality for ``auto``.
+    partial_volume : bool
+        Rescale to the vein.
+
+    Returns
+    -------
+    ArterialChoice
+        ``blood`` is NaN where ``detected`` was wanted and no vessel was found.
+    """
+    found = aif.detect(series, time, mask, kind="dce")
+    expected = None if injection.field is None else blood_t1(injection.hematocrit, injection.field)
+    blood, constant = _blood_curve(series, found, baseline, injection, t1, expected)
+    scale = 1.0
+    if partial_volume and found.evaluable and found.venous_voxels.any() and constant is not None:
+        venous = _concentration(series[found.venous_voxels], baseline, injection, constant.value)
+        scale = partial_volume_scale(blood, venous, time)
+    blood = blood * scale
+    use, rule = _rule(wanted, found, float(np.max(blood)), min_quality)
+    if use == "detected":
+        source, when = "detected", found.arrival
+    else:
+        source = "parker" if wanted in {"auto", "detected"} else wanted
+        when = found.arrival if found.evaluable else arrival
+        blood, scale, constant = _population(source, time, when, injection), 1.0, None
+        if wanted == "detected":
+            blood = np.full(time.size, np.nan)
+    return ArterialChoice(
+        blood=blood,
+        plasma=aif.to_plasma(blood, injection.hematocrit),
+        source=source,
+        rule=rule,
+        arrival=float(when),
+        scale=scale,
+        metrics=found.metrics,
+        voxels=found.voxels,
+        t1=constant,
+    )
+
+
+def _rule(
+    wanted: str, found: aif.ArterialInput, peak: float, min_quality: float
+) -> tuple[str, str]:
+    """Return ``detected`` or ``population``, and why."""
+    if wanted not in {"auto", "detected"}:
+        return "population", f"the study asks for the population curve {wanted}"
+    if not found.evaluable:
+        return "population", f"no vessel was found in the image ({found.reason})"
+    low, high = _PLAUSIBLE_PEAK
+    if not (np.isfinite(peak) and low <= peak <= high):
+        return "population", f"the found input peaks at {peak:.3g} mM, outside {low} to {high} mM"
+    if wanted == "detected":
+        return "detected", "the study asks for the input found in the image"
+    quality = found.metrics["quality"]
+    if quality < min_quality:
+        return "population", f"the found input has quality {quality:.2f}, below {min_quality:.2f}"
+    return "detected", f"the input found in the image has quality {quality:.2f}"
+
+
+def _blood_curve(
+    series: NDArray[np.floating],
+    found: aif.ArterialInput,
+    baseline: signal.Baseline,
+    injection: Injection,
+    t1: NDArray[np.floating] | None,
+    expected: Constant | None,
+) -> tuple[NDArray[np.float64], Constant | None]:
+    """Return the concentration in the arterial voxels and the T1 it rests on."""
+    nothing = np.full(series.shape[-1], np.nan)
+    if not found.evaluable:
+        return nothing, None
+    constant = expected
+    if t1 is not None:
+        inside = t1[found.voxels]
+        inside = inside[np.isfinite(inside)]
+        measured = float(np.median(inside)) if inside.size else float("nan")
+        # Blood that flows in fresh from outside the slab fakes a short T1.
+        if expected is None or abs(measured / expected.value - 1.0) <= _T1_AGREES:
+            constant = Constant(measured, "measured in the arterial voxels")
+    if constant is None or not np.isfinite(constant.value):
+        return nothing, None
+    curve = _concentration(series[found.voxels], baseline, injection, constant.value)
+    return curve, constant
+
+
+def _concentration(
+    signals: NDArray[np.floating], baseline: signal.Baseline, injection: Injection, t1: float
+) -> NDArray[np.float64]:
+    """Return the concentration of the mean signal of some voxels."""
+    mean = signals.mean(axis=0, dtype=np.float64)
+    return signal.spgr_concentration(
+        mean, t1, injection.tr, injection.flip_angle, injection.relaxivity, baseline
+    )
+
+
+def _population(
+    source: str, time: NDArray[np.float64], arrival: float, injection: Injection
+) -> NDArray[np.float64]:
+    """Return the named population curve, whole blood, averaged over the frames.
+
+    The curve is drawn at ten points a frame and averaged, as the scanner does: a first pass
+    narrower than a frame would otherwise be met or missed by chance.
+    """
+    step = np.append(np.diff(time), time[-1] - time[-2])
+    fine = time[:, None] + step[:, None] * (np.arange(10) - 4.5)[None, :] / 10.0
+    when = arrival if np.isfinite(arrival) else 0.0
+    curve = POPULATION[source](fine.ravel(), arrival=when, dose=injection.dose)
+    return np.asarray(curve.reshape(fine.shape).mean(axis=1))

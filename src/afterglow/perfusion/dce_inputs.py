@@ -1,0 +1,186 @@
+"""What the `dce` stage finds: series, timing, flip angles, masks, agent, each with its source."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from afterglow.bids.images import load_nifti
+from afterglow.bids.sidecars import read_json
+from afterglow.errors import AfterglowError, NotEvaluable
+from afterglow.perfusion.dce_analysis import foreground
+from afterglow.perfusion.relaxivity import Constant, agent_of, relaxivity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from afterglow.config.center import CenterConfig
+    from afterglow.config.dce import DCEConfig
+
+Find = Callable[[str], Path]
+
+
+@dataclass
+class DCEInputs:
+    """A series ready to be analysed, and where everything about it comes from."""
+
+    path: str
+    sidecar: dict[str, Any]
+    series: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    time: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    search_mask: NDArray[np.bool_]
+    censored: NDArray[np.bool_]
+    probseg: dict[str, str]
+    sources: list[str]
+    registered: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+def gather(find: Find, bids: dict[str, Any], anat: dict[str, Any] | None) -> DCEInputs:
+    """Return the series with its masks, motion corrected where stage `anat` has done so.
+
+    Parameters
+    ----------
+    find : callable
+        Gives the file at a path relative to the study (``Job.path``).
+    bids, anat : dict
+        Summaries of the stages; ``anat`` is None where it has no result.
+
+    Raises
+    ------
+    NotEvaluable
+        ``no_dce_series``, ``no_temporal_tag``, or the reason the series itself carries.
+    AfterglowError
+        Where times and frames do not match.
+    """
+    entry = (bids.get("series") or {}).get("dce")
+    if not entry:
+        raise NotEvaluable("no_dce_series", "the session has no DCE series")
+    if not entry.get("evaluable", True):
+        raise NotEvaluable(entry.get("reason") or "no_temporal_tag", "frame times are not known")
+    sidecar = read_json(find(entry["sidecar"]))
+    part = (anat or {}).get("dce") or {}
+    path = part.get("moco") or entry["path"]
+    series, affine = load_nifti(find(path))
+    time = np.asarray(sidecar.get("VolumeTiming") or [], dtype=np.float64)
+    if series.ndim != 4 or time.size != series.shape[3]:
+        raise AfterglowError(
+            f"{time.size} frame times for an image of shape {series.shape}",
+            where=path,
+            expected="one time a frame",
+            remedy="see the timing of the series in index/series.parquet",
+        )
+    found = DCEInputs(
+        path=path,
+        sidecar=sidecar,
+        series=series,
+        affine=affine,
+        time=time,
+        mask=np.zeros(series.shape[:3], bool),
+        search_mask=np.zeros(series.shape[:3], bool),
+        censored=np.zeros(time.size, bool),
+        probseg=part.get("probseg") or {},
+        sources=[path, entry["path"]] if path != entry["path"] else [path],
+        registered=bool(part),
+    )
+    _add_masks(found, find, part)
+    if part.get("motion"):
+        found.censored = _censored(find(part["motion"]), time.size)
+    return found
+
+
+def _add_masks(found: DCEInputs, find: Find, part: dict[str, Any]) -> None:
+    """Set where to fit and where to look for vessels."""
+    object_mask = foreground(found.series)
+    if not part.get("brain"):
+        found.warnings.append(
+            "no anatomy: the series is used without motion correction, in all voxels with signal"
+        )
+        found.mask, found.search_mask = object_mask, object_mask
+        return
+    brain, _ = load_nifti(find(part["brain"]))
+    found.mask = brain > 0.5
+    found.sources.append(part["brain"])
+    found.search_mask = (found.mask | _nearby(found.mask, found.affine)) & object_mask
+    if not found.mask.any():
+        raise NotEvaluable("no_brain_in_dce", "the brain mask does not reach the DCE volume")
+
+
+def _nearby(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the mask grown by about 6 mm: large arteries run outside the brain."""
+    from scipy.ndimage import distance_transform_edt
+
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= 6.0)
+
+
+def _censored(path: Path, n_time: int) -> NDArray[np.bool_]:
+    """Return which frames the motion table censors."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    flags = np.array([row.get("censored", "0").lower() in {"1", "true"} for row in rows], bool)
+    return flags if flags.size == n_time else np.zeros(n_time, bool)
+
+
+def sequence(sidecar: dict[str, Any], where: str) -> tuple[float, float]:
+    """Return repetition time (s) and flip angle (degrees) of a spoiled gradient echo.
+
+    Raises
+    ------
+    NotEvaluable
+        ``no_repetition_time``, ``no_flip_angle``.
+    """
+    tr = sidecar.get("RepetitionTimeExcitation") or sidecar.get("RepetitionTime")
+    angle = sidecar.get("FlipAngle")
+    if not tr or not 0 < float(tr) < 1.0:
+        raise NotEvaluable("no_repetition_time", f"{where}: repetition time is {tr!r} s")
+    if not angle or not 0 < float(angle) < 180:
+        raise NotEvaluable("no_flip_angle", f"{where}: flip angle is {angle!r} degrees")
+    return float(tr), float(angle)
+
+
+def agent_facts(
+    sidecar: dict[str, Any], center: CenterConfig, config: DCEConfig
+) -> tuple[Constant, dict[str, Any]]:
+    """Return the relaxivity, and agent, field and dose with their sources.
+
+    Raises
+    ------
+    NotEvaluable
+        ``no_field_strength``, ``no_contrast_agent``, ``no_relaxivity``.
+    """
+    field_strength = sidecar.get("MagneticFieldStrength")
+    seen = agent_of(sidecar.get("ContrastBolusAgent")) or agent_of(
+        sidecar.get("ContrastBolusIngredient")
+    )
+    agent = seen or center.contrast_agent
+    facts: dict[str, Any] = {
+        "agent": agent,
+        "agent_source": "dicom" if seen else ("center" if agent else "none"),
+        "field": field_strength,
+        "dose": center.dose,
+        "hematocrit": center.hematocrit,
+    }
+    if config.relaxivity is not None:
+        return Constant(config.relaxivity, "dce.relaxivity of the study"), facts
+    if not field_strength:
+        raise NotEvaluable("no_field_strength", "relaxivity depends on the field strength")
+    if agent is None:
+        raise NotEvaluable(
+            "no_contrast_agent",
+            "set contrast_agent of the center: relaxivities differ by a factor of two",
+        )
+    constant = relaxivity(agent, float(field_strength), config.relaxivity_medium)
+    if constant is None:
+        raise NotEvaluable(
+            "no_relaxivity",
+            f"none is trusted for {agent} at {field_strength} T: set dce.relaxivity",
+        )
+    return constant, facts

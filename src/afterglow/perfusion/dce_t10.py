@@ -1,0 +1,127 @@
+"""T1 before contrast for the `dce` stage: measured, or assumed and said to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from afterglow.bids.images import load_nifti
+from afterglow.bids.sidecars import read_json
+from afterglow.errors import NotEvaluable
+from afterglow.perfusion.dce_inputs import DCEInputs, Find, sequence
+from afterglow.perfusion.relaxivity import tissue_t1
+from afterglow.perfusion.t1 import T1Map, fit_vfa
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from afterglow.config.dce import DCEConfig
+
+
+@dataclass(frozen=True)
+class T10:
+    """T1 before contrast (s), whether it was measured, and what it rests on."""
+
+    values: NDArray[np.floating]
+    fit: T1Map | None
+    source: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+
+    @property
+    def measured(self) -> bool:
+        """True where T1 comes from images of this session."""
+        return self.fit is not None
+
+
+def t10_of(
+    find: Find,
+    found: DCEInputs,
+    bids: dict[str, Any],
+    anat: dict[str, Any] | None,
+    config: DCEConfig,
+    threads: int = 1,
+) -> T10:
+    """Return T1 on the grid of the DCE series.
+
+    Raises
+    ------
+    NotEvaluable
+        ``no_t10`` where T1 can neither be measured nor assumed.
+    """
+    try:
+        return _measured(find, found, bids, anat, config, threads)
+    except NotEvaluable as reason:
+        if not config.assumed_t10:
+            raise
+        found.warnings.append(f"T1 is assumed, not measured: {reason}")
+        return _assumed(find, found)
+
+
+def _measured(
+    find: Find,
+    found: DCEInputs,
+    bids: dict[str, Any],
+    anat: dict[str, Any] | None,
+    config: DCEConfig,
+    threads: int,
+) -> T10:
+    """Return T1 of the flip angles."""
+    if (bids.get("facts") or {}).get("injection_between_vfa_and_dce"):
+        raise NotEvaluable(
+            "injection_between_vfa_and_dce", "the flip angles were imaged before another injection"
+        )
+    entries = [e for e in (bids.get("series") or {}).get("vfa") or [] if e]
+    registered = ((anat or {}).get("dce") or {}).get("vfa")
+    if len(entries) < 2:
+        raise NotEvaluable("no_vfa", f"{len(entries)} images of different flip angles")
+    images, angles, times, inputs = [], [], [], []
+    for number, entry in enumerate(entries):
+        path = entry["path"] if not registered else registered[number]
+        if path is None:
+            continue
+        image, affine = load_nifti(find(path))
+        tr, angle = sequence(read_json(find(entry["sidecar"])), entry["path"])
+        image = image.mean(axis=3) if image.ndim == 4 else image
+        if image.shape != found.series.shape[:3] or not np.allclose(
+            affine, found.affine, atol=1e-2
+        ):
+            raise NotEvaluable("vfa_on_other_grid", "flip angles and DCE lie on different grids")
+        images.append(image)
+        angles.append(angle)
+        times.append(tr)
+        inputs.append(path)
+    if np.unique(angles).size < 2:
+        raise NotEvaluable("no_vfa", f"flip angles are {angles}")
+    inside = found.mask | found.search_mask
+    fit = fit_vfa(
+        np.stack(images, axis=-1), angles, times, method=config.t1_method, mask=inside,
+        threads=threads,
+    )  # fmt: skip
+    facts = {"flip_angles": angles, "tr": times, "method": config.t1_method}
+    return T10(fit.t1, fit, "vfa", facts, inputs)
+
+
+def _assumed(find: Find, found: DCEInputs) -> T10:
+    """Return T1 of healthy tissue at the field strength, mixed by tissue probability."""
+    strength = found.sidecar.get("MagneticFieldStrength")
+    white = tissue_t1("WM", float(strength)) if strength else None
+    if white is None:
+        raise NotEvaluable("no_t10", f"no T1 is known for a field of {strength} T")
+    values = np.full(found.mask.shape, white.value)
+    weight = np.full(found.mask.shape, 1e-6)
+    values *= weight
+    sources = [white.source]
+    for name, path in sorted(found.probseg.items()):
+        constant = tissue_t1(name, float(strength)) if path else None  # type: ignore[arg-type]
+        if constant is None:
+            continue
+        part, _ = load_nifti(find(path))
+        values += part * constant.value
+        weight += part
+        sources.append(constant.source)
+        found.sources.append(path)
+    facts = {"sources": sorted(set(sources)), "note": "lesions are not healthy tissue"}
+    return T10(values / weight, None, "assumed", facts)
