@@ -7,13 +7,13 @@ rule anat:
         f"logs/anat/{SESSION}.log",
     benchmark:
         f"benchmarks/anat/{SESSION}.tsv"
+    group:
+        "session_{subject}_{session}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         key=JOBS.key_of("anat"),
-    group:
-        "session_{subject}_{session}"
     script:
         "../scripts/anat.py"

@@ -7,13 +7,13 @@ rule cohort:
         "logs/cohort/study.log",
     benchmark:
         "benchmarks/cohort/study.tsv"
+    group:
+        "cohort"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         key=JOBS.key_of("cohort"),
-    group:
-        "cohort"
     script:
         "../scripts/cohort.py"

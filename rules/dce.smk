@@ -7,13 +7,13 @@ rule dce:
         f"logs/dce/{SESSION}.log",
     benchmark:
         f"benchmarks/dce/{SESSION}.tsv"
+    group:
+        "session_{subject}_{session}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("dce"),
-    group:
-        "session_{subject}_{session}"
     script:
         "../scripts/dce.py"

@@ -7,13 +7,13 @@ rule dsc:
         f"logs/dsc/{SESSION}.log",
     benchmark:
         f"benchmarks/dsc/{SESSION}.tsv"
+    group:
+        "session_{subject}_{session}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("dsc"),
-    group:
-        "session_{subject}_{session}"
     script:
         "../scripts/dsc.py"

@@ -7,13 +7,13 @@ rule bids:
         f"logs/bids/{SESSION}.log",
     benchmark:
         f"benchmarks/bids/{SESSION}.tsv"
+    group:
+        "session_{subject}_{session}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("bids"),
-    group:
-        "session_{subject}_{session}"
     script:
         "../scripts/bids.py"

@@ -7,14 +7,14 @@ rule identity:
         f"logs/identity/{SUBJECT}.log",
     benchmark:
         f"benchmarks/identity/{SUBJECT}.tsv"
+    group:
+        "subject_{subject}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("identity"),
-    group:
-        "subject_{subject}"
     script:
         "../scripts/identity.py"
 
@@ -28,13 +28,13 @@ rule features:
         f"logs/features/{SESSION}.log",
     benchmark:
         f"benchmarks/features/{SESSION}.tsv"
+    group:
+        "subject_{subject}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("features"),
-    group:
-        "subject_{subject}"
     script:
         "../scripts/features.py"

@@ -7,14 +7,14 @@ rule report:
         f"logs/report/{SESSION}.log",
     benchmark:
         f"benchmarks/report/{SESSION}.tsv"
+    group:
+        "subject_{subject}"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         key=JOBS.key_of("report"),
-    group:
-        "subject_{subject}"
     script:
         "../scripts/report.py"
 
@@ -28,13 +28,13 @@ rule study_report:
         "logs/study_report/study.log",
     benchmark:
         "benchmarks/study_report/study.tsv"
+    group:
+        "cohort"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("study_report"),
-    group:
-        "cohort"
     script:
         "../scripts/study_report.py"

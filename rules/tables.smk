@@ -7,13 +7,13 @@ rule tables:
         "logs/tables/study.log",
     benchmark:
         "benchmarks/tables/study.tsv"
+    group:
+        "cohort"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         key=JOBS.key_of("tables"),
-    group:
-        "cohort"
     script:
         "../scripts/tables.py"

@@ -56,6 +56,11 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
+def _tell_progress(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def _cores(cores: int | None) -> int:
     return cores or len(os.sched_getaffinity(0))
 
@@ -95,7 +100,7 @@ def index(
 def _index(study: Study, jobs: int, *, quiet: bool) -> Any:
     from afterglow.dicom.index import build_index
 
-    result = build_index(study, jobs=jobs, progress=lambda text: sys.stderr.write(f"{text}\n"))
+    result = build_index(study, jobs=jobs, progress=_tell_progress)
     if not quiet:
         sys.stdout.write(result.summary() + "\n")
     return result
@@ -143,8 +148,7 @@ def run(
     from afterglow.cli.show import show_plan
 
     loaded, study_file = _load(study)
-    if scan:
-        _index(loaded, _cores(cores), quiet=True)
+    quarantined = bool(scan and _index(loaded, _cores(cores), quiet=True).quarantined)
     selection = Selection(center, subject, session, until)
     if dry_run:
         dag, planned = plan_study(loaded, selection, force=force, retry_failed=retry_failed)
@@ -161,7 +165,8 @@ def run(
         extra=context.args,
     )
     _tell(loaded, study_file, result)
-    raise typer.Exit(exit_code(result))
+    code = exit_code(result)
+    raise typer.Exit(ExitCode.PARTIAL if code == ExitCode.DONE and quarantined else code)
 
 
 def _tell(study: Study, study_file: Path, result: Any) -> None:
@@ -280,7 +285,7 @@ def demo(
             directory,
             size=size,
             jobs=_cores(cores),
-            progress=lambda text: sys.stderr.write(f"{text}\n"),
+            progress=_tell_progress,
         )
     loaded, study_file = _load(study_file)
     _index(loaded, _cores(cores), quiet=False)

@@ -1,0 +1,208 @@
+"""The main job on a synthetic cohort: raw DICOM to tables and pages, for real.
+
+One study is run per test session and shared; what changes it works on a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from afterglow.phantom.cohort import series_folder, write_cohort
+
+pytestmark = pytest.mark.xdist_group("main_job")
+
+NO_NETWORK = Path(__file__).parent / "no_network"
+
+
+@dataclass
+class Demo:
+    """A finished demo study and what its run printed."""
+
+    folder: Path
+    printed: str = ""
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pq.read_table(self.out / f"tables/{name}.parquet").to_pylist()
+        return rows
+
+    def afterglow(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(NO_NETWORK)}
+        return subprocess.run(
+            [sys.executable, "-m", "afterglow.cli.app", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
+
+    def planned(self) -> Counter[tuple[str, str | None]]:
+        """Stages and sessions that a plan lists."""
+        found = self.afterglow("plan", "study.yaml", "--json")
+        assert found.returncode == 0, found.stderr
+        return Counter((job["stage"], job["session"]) for job in json.loads(found.stdout)["jobs"])
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("main") / "demo"
+    folder.mkdir()
+    study = Demo(folder)
+    done = study.afterglow("demo", str(folder))
+    assert done.returncode == 0, done.stderr[-3000:]
+    study.printed = done.stdout
+    return study
+
+
+@pytest.fixture
+def moved(demo: Demo, tmp_path: Path) -> Demo:
+    """A copy elsewhere with new dates."""
+    shutil.copytree(demo.folder, tmp_path / "demo", copy_function=shutil.copyfile)
+    return Demo(tmp_path / "demo")
+
+
+def test_the_last_lines_name_report_tables_and_a_trace_that_works(demo: Demo) -> None:
+    lines = demo.printed.splitlines()
+    assert f"report: {demo.out}/cohort/report.html" in lines
+    assert f"tables: {demo.out}/tables" in lines
+    command = lines[-1].removeprefix("trace a number: afterglow ").split()
+    assert command[0] == "trace"
+    found = demo.afterglow(*command)
+    assert found.returncode == 0, found.stderr
+    assert "rCBV" in lines[-1]
+    for word in ("features", "dsc", "anat", "bids", "DICOM DSC", "north:"):
+        assert word in found.stdout
+    assert "dce" not in found.stdout, "the other modality does not belong to this number"
+
+
+def test_every_session_is_done_and_nothing_failed(demo: Demo) -> None:
+    found = demo.afterglow("status", "study.yaml", "--json")
+    jobs = json.loads(found.stdout)["jobs"]
+    assert Counter(job["status"] for job in jobs) == {"done": 4 * 6 + 2 + 3}
+    assert demo.table("failures") == []
+
+
+def test_errors_against_truth_stay_within_the_promised_limits(demo: Demo) -> None:
+    accuracy = json.loads((demo.out / "cohort/accuracy.json").read_text())
+    medians = {m["quantity"]: m["median_absolute_error_percent"] for m in accuracy["quantities"]}
+    limits = {"volume": 5, "rcbv": 15, "ktrans": 20, "t1_wm": 5}
+    assert limits.keys() <= medians.keys()
+    beyond = {name: medians[name] for name, limit in limits.items() if not medians[name] <= limit}
+    assert beyond == {}
+    counts = {m["quantity"]: m["n"] for m in accuracy["quantities"]}
+    assert all(counts[name] >= 4 for name in limits)
+
+
+def test_the_record_of_every_number_leads_to_instances(demo: Demo) -> None:
+    rows = demo.table("features")
+    assert len(rows) > 100
+    assert {row["record_id"] for row in rows} == {
+        json.loads(path.read_text())["key"]
+        for path in (demo.out / "ledger/records").glob("*.json")
+        if json.loads(path.read_text())["stage"] == "features"
+    }
+    absent = [r for r in rows if r["value"] is None and not r["reason"]]
+    assert absent == []
+
+
+def test_lesions_keep_their_identity_over_time(demo: Demo) -> None:
+    by_lesion: dict[tuple[str, str], set[str]] = {}
+    for row in demo.table("lesions"):
+        by_lesion.setdefault((row["subject"], row["lesion_id"]), set()).add(row["session"])
+    assert len(by_lesion) >= 4
+    assert all(len(sessions) == 2 for sessions in by_lesion.values())
+
+
+def test_running_again_does_nothing_and_a_copy_plans_nothing(demo: Demo, moved: Demo) -> None:
+    again = demo.afterglow("run", "study.yaml")
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to be done" in again.stdout
+    assert moved.planned() == Counter()
+    assert "Nothing to be done" in moved.afterglow("run", "study.yaml").stdout
+
+
+def test_verify_is_clean_until_a_byte_changes(demo: Demo, moved: Demo) -> None:
+    assert demo.afterglow("verify", "study.yaml", "--deep").returncode == 0
+    path = next(moved.out.glob("derivatives/sub-*/ses-*/perf/*param-CBV_map.nii.gz"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    found = moved.afterglow("verify", "study.yaml", "--json")
+    assert found.returncode == 5
+    findings = json.loads(found.stdout)["findings"]
+    assert [(f["class"], f["path"]) for f in findings] == [
+        ("TAMPERED", path.relative_to(moved.out).as_posix())
+    ]
+
+
+def test_a_changed_setting_plans_exactly_what_follows(moved: Demo) -> None:
+    path = moved.folder / "study.yaml"
+    path.write_text(path.read_text().replace("hematocrit: 0.42", "hematocrit: 0.45"))
+    stages = Counter(stage for stage, _ in moved.planned().elements())
+    assert stages == {
+        "dsc": 4, "dce": 4, "features": 4, "report": 4, "tables": 1, "cohort": 1, "study_report": 1,
+    }  # fmt: skip
+
+
+def test_a_new_session_with_a_corrupt_file_runs_alone_and_ends_as_a_row(moved: Demo) -> None:
+    before = {row["session"] for row in moved.table("sessions")}
+    write_cohort(moved.folder, size="small", sessions={"NORTH-0001": 3, "NORTH-0002": 2})
+    layout = json.loads((moved.folder / "truth/layout.json").read_text())
+    dates = sorted(e["study_date"] for e in layout if e["patient"] == "NORTH-0001")
+    series = series_folder(moved.folder, "NORTH-0001", dates[-1], "dsc")
+    victim = sorted(series.iterdir())[100]
+    victim.write_bytes(victim.read_bytes()[:-500])
+    done = moved.afterglow("run", "study.yaml")
+    assert done.returncode == 3, done.stderr[-3000:]
+    assert "13 jobs ran" not in done.stdout
+    ran = [
+        line.split("]")[1].split()[:2] for line in done.stderr.splitlines() if " started" in line
+    ]
+    sessions = {row["session"] for row in moved.table("sessions")} - before
+    assert len(sessions) == 1
+    new = sessions.pop()
+    per_session = [stage for stage, unit in ran if "ses-" in unit]
+    assert all(unit.endswith(new) for _, unit in ran if "ses-" in unit)
+    assert set(per_session) <= {"bids", "anat", "dsc", "dce", "features", "report"}
+    failures = moved.table("failures")
+    assert len(failures) >= 1
+    assert all(row["session"] == new for row in failures)
+    text = json.dumps(failures[0])
+    assert "north:" in text
+    assert failures[0]["remedy"]
+    assert str(victim.name) not in text
+    rows = moved.table("features")
+    assert {row["session"] for row in rows} == before | {new}
+    new_maps = {row["map"] for row in rows if row["session"] == new and row["value"] is not None}
+    assert "Ktrans" in new_maps
+    assert "rCBV" not in new_maps
+
+
+def test_no_raw_identifier_is_in_what_the_study_wrote(demo: Demo) -> None:
+    layout = json.loads((demo.folder / "truth/layout.json").read_text())
+    shifted = {row["session"] for row in demo.table("sessions")}
+    dates = {e["study_date"] for e in layout} - shifted
+    secrets = {text.encode() for text in dates | {e["patient"] for e in layout}}
+    found = [
+        (path.relative_to(demo.out).as_posix(), secret)
+        for path in demo.out.rglob("*")
+        if path.is_file() and ".snakemake" not in path.parts
+        for secret in secrets
+        if secret in path.read_bytes() or secret.decode() in path.name
+    ]
+    assert found == []
