@@ -58,7 +58,7 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
         "model": _code(row.get("model")),
         "field_strength": _rounded(row.get("field_strength")),
         "repetition_time": _seconds(facts["repetition_time"]),
-        "echo_times": [value / 1000.0 for value in facts["echo_times"]],
+        "echo_times": [round(value / 1000.0, 7) for value in facts["echo_times"]],
         "flip_angles": facts["flip_angles"],
         "inversion_time": _seconds(facts["inversion_time"]),
         "dimension": "3D" if facts["is_3d"] else "2D",
