@@ -235,7 +235,7 @@ def _scrub(text: str, study: Study) -> str:
     for center in study.centers:
         for root in [*center.dicom, *([center.masks] if center.masks else [])]:
             text = re.sub(
-                re.escape(str(root)) + r"[^\s'\"]*", f"{center.name}:<incoming file>", text
+                re.escape(str(root)) + r"[^'\"\n]*", f"{center.name}:<incoming file>", text
             )
     return text
 
