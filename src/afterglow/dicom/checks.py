@@ -133,6 +133,27 @@ def mismatch(
     return ""
 
 
+def true_order(
+    array: NDArray[Any],
+    affine: NDArray[np.float64],
+    volumes: Sequence[Sequence[tuple[Source, int | None]]],
+) -> list[int] | None:
+    """Return which volume of an image is which of the series, None where one is not found.
+
+    Used where the converter has the right volumes in another order than the headers.
+    """
+    left = list(range(array.shape[3]))
+    order: list[int] = []
+    for volume in volumes:
+        plane = read_plane(*volume[len(volume) // 2])
+        found = next((n for n in left if not _differs(array[..., n], affine, plane)), None)
+        if found is None:
+            return None
+        left.remove(found)
+        order.append(found)
+    return order
+
+
 def _differs(volume: NDArray[Any], affine: NDArray[np.float64], plane: Plane) -> str:
     inverse = np.linalg.inv(affine)
     start = inverse[:3, :3] @ plane.corner + inverse[:3, 3]

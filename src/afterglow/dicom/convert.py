@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterglow.dicom.archives import read_member
-from afterglow.dicom.checks import Intake, intake, mismatch
+from afterglow.dicom.checks import Intake, intake, mismatch, true_order
 from afterglow.dicom.converter import Converted, dcm2niix
 from afterglow.dicom.pixels import Source, read_series
 from afterglow.errors import AfterglowError
@@ -115,24 +115,43 @@ def _by_converter(
             images = dcm2niix(_files(used, work), work)
         except AfterglowError as error:
             return str(error)
-    echoes = len(entry["acquisition"]["echo_times"])
+    echoes = max(len(entry["acquisition"]["echo_times"]), 1)
+    images = _stacked(images, len(volumes), echoes)
     fitting = [image for image in images if _volumes(image) == len(volumes)]
-    if len(fitting) != max(echoes, 1):
+    if len(fitting) != echoes:
         shapes = ", ".join("x".join(map(str, image.array.shape)) for image in images)
         return f"dcm2niix made {shapes}, expected {len(volumes)} volumes"
     fitting.sort(key=lambda image: float(image.sidecar.get("EchoTime", 0)))
-    first = fitting[0]
+    first, warnings = fitting[0], []
     try:
         wrong = mismatch(first.array, first.affine, volumes, mosaic=mosaic)
+        if wrong and not mosaic and len(volumes) > 1:
+            order = true_order(first.array, first.affine, volumes)
+            if order is not None:
+                fitting = [replace(image, array=image.array[..., order]) for image in fitting]
+                warnings = ["volumes of dcm2niix were put into the order of the headers"]
+                wrong = ""
     except AfterglowError as error:
-        unchecked = f"volumes of dcm2niix could not be compared with the files: {error.what}"
-        return Series(first.array, first.affine, first.sidecar, "dcm2niix", [unchecked])
+        warnings = [f"volumes of dcm2niix could not be compared with the files: {error.what}"]
+        wrong = ""
     if wrong:
         return f"dcm2niix: {wrong}"
-    array = first.array
+    array = fitting[0].array
     if echoes > 1:
         array = np.stack([image.array for image in fitting], axis=-1)
-    return Series(array, first.affine, first.sidecar, "dcm2niix")
+    return Series(array, first.affine, first.sidecar, "dcm2niix", warnings)
+
+
+def _stacked(images: list[Converted], count: int, echoes: int) -> list[Converted]:
+    """Return one image of all volumes where the converter wrote each by itself."""
+    alike = {image.array.shape for image in images}
+    if count < 2 or echoes > 1 or len(images) != count or len(alike) != 1:
+        return images
+    if images[0].array.ndim != 3 or any(
+        not np.allclose(image.affine, images[0].affine, atol=1e-3) for image in images
+    ):
+        return images
+    return [replace(images[0], array=np.stack([image.array for image in images], axis=-1))]
 
 
 def _files(used: Sequence[Source], work: Path) -> list[Path]:

@@ -165,6 +165,10 @@ def read_series(
         affine[:3, 2] = (last.corner - first.corner) / (len(planes[0]) - 1)
     else:
         affine[:3, 2] = _normal(first) * _thickness(volumes[0][0])
+    # rows upwards, as the converter writes them
+    array = array[:, ::-1]
+    affine[:3, 3] += affine[:3, 1] * (array.shape[1] - 1)
+    affine[:3, 1] *= -1
     return (array[..., 0] if array.shape[3] == 1 else array), affine
 
 
