@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afterglow.bids.names import bids_path
 
@@ -82,7 +83,12 @@ def series_path(
     return name
 
 
-def sidecar(entry: Mapping[str, Any], header: Mapping[str, Any], reader: str) -> dict[str, Any]:
+def sidecar(
+    entry: Mapping[str, Any],
+    header: Mapping[str, Any],
+    reader: str,
+    affine: NDArray[np.float64],
+) -> dict[str, Any]:
     """Return the sidecar of a series: BIDS fields in BIDS units, from an allow-list.
 
     Parameters
@@ -93,6 +99,8 @@ def sidecar(entry: Mapping[str, Any], header: Mapping[str, Any], reader: str) ->
         The converter's sidecar.
     reader : str
         What read the pixels, ``dcm2niix`` or ``afterglow``.
+    affine : ndarray, shape (4, 4)
+        Affine of the image, which tells along which direction its slices are counted.
     """
     facts = entry["acquisition"]
     content = {
@@ -127,22 +135,28 @@ def sidecar(entry: Mapping[str, Any], header: Mapping[str, Any], reader: str) ->
     if entry["class"] == "VFA":
         content["RepetitionTimeExcitation"] = facts["repetition_time"]
     if entry["frame_times"]:
-        content |= timing(entry, header)
+        content |= timing(entry, header, affine)
     return {name: value for name, value in content.items() if value is not None}
 
 
-def timing(entry: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
+def timing(
+    entry: Mapping[str, Any], header: Mapping[str, Any], affine: NDArray[np.float64]
+) -> dict[str, Any]:
     """Return the fields that say when volumes and slices were acquired (s)."""
-    theirs = header.get("SliceTiming") if entry["acquisition"]["mosaic"] else None
+    facts = entry["acquisition"]
+    slices = header.get("SliceTiming") if facts["mosaic"] else facts["slice_times"]
+    normal = facts["slice_normal"]
+    if slices and not facts["mosaic"] and normal and float(np.dot(affine[:3, 2], normal)) < 0:
+        slices = slices[::-1]
     return {
         "VolumeTiming": entry["frame_times"],
         "TimingSource": entry["timing_source"],
         "TimingDisagreement": entry["timing_disagreement"],
         "TimingEvaluable": entry["evaluable"],
         "TimingReason": entry["reason"] or None,
-        "SliceTiming": entry["acquisition"]["slice_times"] or theirs,
+        "SliceTiming": slices,
         "VolumesDropped": entry["n_incomplete"] or None,
-        "NumberOfTemporalPositionsDeclared": entry["acquisition"]["n_expected"],
+        "NumberOfTemporalPositionsDeclared": facts["n_expected"],
     }
 
 

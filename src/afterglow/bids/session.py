@@ -124,7 +124,7 @@ def _write(
         path = relative if len(echoes) < 2 else _echo_path(relative, echo + 1)
         array = series.array if len(echoes) < 2 else series.array[..., echo]
         save_nifti(array, series.affine, job.out(path), frame_time=step)
-        content = sidecar(entry, series.header, series.reader)
+        content = sidecar(entry, series.header, series.reader, series.affine)
         if len(echoes) > 1:
             content["EchoTime"] = echoes[echo]
         if series.warnings or series.notes:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from afterglow.dicom.volumes import Row, Volumes
 
 # trade names and parts of names, and how much a millilitre holds (mmol)
@@ -80,6 +82,7 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
         "dose": dose(agent, row),
         "mosaic": volumes.key == "mosaic",
         "slice_times": slice_times(volumes),
+        "slice_normal": slice_normal(row),
     }
 
 
@@ -105,6 +108,16 @@ def slice_times(volumes: Volumes) -> list[float] | None:
         if len(known) == len(values) and len(set(known)) > 1:
             return [round(v - min(known), 6) for v in known]
     return None
+
+
+def slice_normal(row: Row) -> list[float] | None:
+    """Return the direction (RAS) in which slice positions rise."""
+    frame = (row.get("frames") or [{}])[0]
+    cosines = row.get("image_orientation") or frame.get("orientation")
+    if not cosines or len(cosines) != 6:
+        return None
+    normal = np.cross(cosines[:3], cosines[3:]) * [-1.0, -1.0, 1.0]
+    return [round(float(value), 6) + 0.0 for value in normal]
 
 
 def _code(text: str | None) -> str | None:

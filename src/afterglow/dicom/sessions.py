@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Days = Mapping[tuple[str, str], int]
 
+# a planning scan is rarely older when treatment starts
+_PLANNING_DAYS = 42
+
 
 @dataclass
 class Session:
@@ -280,8 +283,7 @@ def _choose(own: Sequence[Session], start: int | None) -> Session:
     ordered = sorted(own, key=lambda s: (s.day or dt.date.max.toordinal(), s.session))
     contrast = [s for s in ordered if "T1w_ce" in s.classes]
     if start is not None:
-        # planning images are taken up to a few days before the first fraction
-        after = [s for s in contrast if s.day is not None and s.day >= start - 14]
+        after = [s for s in contrast if s.day is not None and s.day >= start - _PLANNING_DAYS]
         contrast = after or contrast
     anatomical = [s for s in ordered if _anatomical(s)]
     return (contrast or anatomical or ordered)[0]
