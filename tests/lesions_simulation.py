@@ -106,7 +106,9 @@ def _merge(grown, parents, rng):
         for k, other in enumerate(merged):
             apart = gap(lesion[2], other[2])
             siblings = sources[k] & source
-            if (apart < 6 and not siblings and rng.random() < 0.5) or (apart <= 1.5 and not siblings):
+            if (apart < 6 and not siblings and rng.random() < 0.5) or (
+                apart <= 1.5 and not siblings
+            ):
                 bridge = np.linspace(lesion[0], other[0], 9)[1:-1]
                 cloud = np.unique(np.vstack([other[2], lesion[2], bridge]).round(1), axis=0)
                 radius = (3 * len(cloud) / 12.566) ** (1 / 3)

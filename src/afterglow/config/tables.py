@@ -39,6 +39,17 @@ class TablesConfig(Section):
         False,
         description="A new lesion alone is no progression, as under immunotherapy (true or false).",
     )
+    change_statistics: list[str] = Field(
+        default_factory=lambda: [
+            "mean",
+            "median",
+            "p90",
+            "ratio_median",
+            "volume",
+            "longest_diameter",
+        ],
+        description="Statistics of lesions whose change over time enters `features_wide`.",
+    )
     repeatability: dict[str, float] = Field(
         default_factory=lambda: {"rCBV": 0.31},
         description="Within-subject coefficient of variation by map (fraction); sets the limits of"

@@ -57,9 +57,9 @@ def mean_curves(
     for label, own in index.items():
         for name in names:
             voxels = own.get(name)
-            if voxels is None or not len(voxels):
+            if voxels is None or voxels.reason:
                 continue
-            values = np.asarray(series[tuple(voxels.T)], dtype=np.float64)
+            values = np.asarray(series[tuple(voxels.index.T)], dtype=np.float64)
             good = np.isfinite(values).all(axis=1)
             if good.any():
                 mean = values[good].mean(axis=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +43,10 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Covered ``fraction`` (0 to 1) of each voxel of the box that starts at ``corner``."""
+    """Covered ``fraction`` of each voxel of the box that starts at ``corner``.
+
+    Pieces fall into whole voxels, so a fraction may exceed 1 by a few percent.
+    """
 
     corner: tuple[int, int, int]
     fraction: NDArray[np.float32]
@@ -63,8 +65,8 @@ def coverage(
 ) -> Region:
     """Return how much of each voxel of ``target`` the mask covers.
 
-    Every target voxel is sampled at ``samples`` cubed points; a point is inside where the
-    nearest voxel of the mask is. The mask is never resampled onto a coarser grid first.
+    Every voxel of the mask is taken apart into ``samples`` cubed pieces, each of which falls into
+    one target voxel: the volume of the mask is kept, whatever the grids.
 
     Parameters
     ----------
@@ -75,52 +77,36 @@ def coverage(
     target_to_source : (4, 4) array, optional
         World of ``target`` to world of ``source``; identity by default.
     samples : int
-        Samples along each axis of a voxel.
+        Pieces along each axis of a voxel.
 
     Returns
     -------
     Region
         Empty where the mask lies outside of the target.
     """
-    from scipy import ndimage
-
     move = np.eye(4) if target_to_source is None else target_to_source
-    to_source = np.linalg.inv(source.affine) @ move @ target.affine
-    to_target = np.asarray(np.linalg.inv(to_source), dtype=np.float64)
-    box = _box_in_target(mask, to_target, target.shape)
-    if box is None:
-        return Region((0, 0, 0), np.zeros((0, 0, 0), np.float32))
-    low, high = box
-    cropped, corner = _crop(mask)
+    to_target = np.linalg.inv(move @ target.affine) @ source.affine
+    index = np.argwhere(mask)
     steps = (np.arange(samples) + 0.5) / samples - 0.5
-    total = np.zeros(tuple(high - low), np.float32)
-    for offset in product(steps, steps, steps):
-        start = to_source[:3, :3] @ (low + np.array(offset)) + to_source[:3, 3] - corner
-        total += ndimage.affine_transform(
-            cropped, to_source[:3, :3], offset=start, output_shape=total.shape, order=0
-        )
-    share = (total / samples**3).astype(np.float32)
-    return Region((int(low[0]), int(low[1]), int(low[2])), share)
-
-
-def _crop(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the box of a mask with a border of one voxel, and its corner index."""
-    index = np.argwhere(mask)
-    low, high = index.min(axis=0), index.max(axis=0) + 1
-    inner = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return np.pad(inner, 1).astype(np.float32), np.asarray(low - 1)
-
-
-def _box_in_target(
-    mask: NDArray[np.bool_], to_target: NDArray[np.float64], shape: tuple[int, int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return the half-open index box of the target that can touch the mask, None if none."""
-    index = np.argwhere(mask)
+    pieces = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    first = index @ to_target[:3, :3].T + to_target[:3, 3]
+    beyond = np.abs(to_target[:3, :3]).sum(axis=1) / 2
     if not len(index):
-        return None
-    ends = zip(index.min(axis=0) - 0.5, index.max(axis=0) + 0.5, strict=True)
-    corners = np.array(list(product(*ends)))
-    moved = corners @ to_target[:3, :3].T + to_target[:3, 3]
-    low = np.clip(np.floor(moved.min(axis=0)), 0, None).astype(np.int64)
-    high = np.minimum(np.ceil(moved.max(axis=0)).astype(np.int64) + 1, shape)
-    return (low, high) if (high > low).all() else None
+        return _NOWHERE
+    low = np.maximum(np.floor(first.min(axis=0) - beyond), 0).astype(np.int64)
+    high = np.ceil(first.max(axis=0) + beyond).astype(np.int64) + 1
+    box = np.minimum(high, target.shape) - low
+    if (box <= 0).any():
+        return _NOWHERE
+    counts = np.zeros(int(box.prod()))
+    for offset in pieces @ to_target[:3, :3].T:
+        places = np.rint(first + offset).astype(np.int64) - low
+        inside = ((places >= 0) & (places < box)).all(axis=1)
+        flat = np.ravel_multi_index(tuple(places[inside].T), tuple(box))
+        counts += np.bincount(flat, minlength=len(counts))
+    share = source.voxel_volume / target.voxel_volume / samples**3
+    fraction = (counts * share).reshape(tuple(box)).astype(np.float32)
+    return Region((int(low[0]), int(low[1]), int(low[2])), fraction)
+
+
+_NOWHERE = Region((0, 0, 0), np.zeros((0, 0, 0), np.float32))

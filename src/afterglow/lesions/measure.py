@@ -83,7 +83,15 @@ class Cell:
     normalization: str = "none"
 
 
-RegionIndex = dict[int, dict[str, "NDArray[np.int64]"]]
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Voxels (n, 3) of one region on a native grid; ``reason`` says why there are none."""
+
+    index: NDArray[np.int64]
+    reason: str = ""
+
+
+RegionIndex = dict[int, dict[str, Voxels]]
 
 
 def region_index(
@@ -106,20 +114,29 @@ def region_index(
     everywhere = regions.whole_brain(found, tissue)
     index: RegionIndex = {}
     for label, pieces in lesions.pieces.items():
-        own = {
-            name: coverage(piece.mask, piece.grid, space.grid, space.to_session).index(
-                settings.coverage
-            )
-            for name, piece in pieces.items()
-        }
-        own[regions.CONTRALATERAL] = (
-            regions.contralateral(found, pieces["lesion"].points, lesions.plane, tissue)
-            if lesions.plane is not None
-            else found.index[:0]
-        )
-        own[regions.WHOLE_BRAIN] = everywhere
+        own = {name: _cover(piece, space, settings.coverage) for name, piece in pieces.items()}
+        opposite = found.index[:0]
+        if lesions.plane is not None:
+            opposite = regions.contralateral(found, pieces["lesion"].points, lesions.plane, tissue)
+        own[regions.CONTRALATERAL] = _reference_voxels(opposite)
+        own[regions.WHOLE_BRAIN] = _reference_voxels(everywhere)
         index[label] = own
     return index
+
+
+def _cover(piece: Piece, space: SpaceInput, least: float) -> Voxels:
+    """Return the native voxels that a region covers, or that it is too small or outside."""
+    found = coverage(piece.mask, piece.grid, space.grid, space.to_session)
+    index = found.index(least)
+    if len(index):
+        return Voxels(index)
+    volume = piece.mask.sum() * piece.grid.voxel_volume
+    inside = float(found.fraction.sum()) * space.grid.voxel_volume
+    return Voxels(index, "outside_of_map" if volume > 2 * inside else "too_small")
+
+
+def _reference_voxels(index: NDArray[np.int64]) -> Voxels:
+    return Voxels(index, "" if len(index) else "no_reference_tissue")
 
 
 def measure_maps(
@@ -135,7 +152,7 @@ def _measure_lesion(
     space: SpaceInput,
     image: MapInput,
     label: int,
-    own: dict[str, NDArray[np.int64]],
+    own: dict[str, Voxels],
     settings: MeasureSettings,
 ) -> Iterator[Cell]:
     """Yield the cells of one lesion in one map."""
@@ -163,12 +180,13 @@ def _measure_lesion(
 
 
 def _measure(
-    space: SpaceInput, image: MapInput, voxels: NDArray[np.int64], settings: MeasureSettings
+    space: SpaceInput, image: MapInput, voxels: Voxels, settings: MeasureSettings
 ) -> dict[str, Value]:
     """Return the statistics of one region in one map."""
-    if not len(voxels):
-        return absent("empty_region")
-    samples: Samples = gather(image.image, voxels, space.grid.world(voxels), image.evaluable)
+    if voxels.reason:
+        return absent(voxels.reason)
+    points = space.grid.world(voxels.index)
+    samples: Samples = gather(image.image, voxels.index, points, image.evaluable)
     return measure(
         samples, settings.min_voxels, settings.evaluable_fraction, settings.hotspot_radius
     )

@@ -156,7 +156,7 @@ def measure_perfusion(
     maps = [m for m in load_maps(find, stage, space.grid) if m.name != "rCBV"]
     cells = list(measure_maps(space, maps, index, session.perfusion))
     curves = _curves(find, name, stage, index)
-    if name == "dsc":
+    if name == "dsc" and curves:
         cells += _curve_cells(curves, index, stage, session.config.min_voxels_perfusion)
     return Measured(cells, curves)
 

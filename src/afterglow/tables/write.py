@@ -64,14 +64,65 @@ def write_table(
     table = rows if isinstance(rows, pa.Table) else _from_rows(rows, schema, model)
     table = nulls_for_nan(table.select(schema.names).cast(schema))
     table = _sorted(table, model)
-    metadata = {
+    return write_arrow(table, path, _metadata(model, record_digest(table)))
+
+
+def write_sorted(batches: Iterable[Any], model: type[Row], path: Path) -> int:
+    """Write batches that are already in order of the keys, a row group at a time.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.Table
+        Each with the schema of the model.
+    model : type of Row
+        Row model.
+    path : Path
+        File to write.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records: set[str] = set()
+    waiting: list[Any] = []
+    count = held = 0
+    with pq.ParquetWriter(path, schema, **_OPTIONS) as writer:
+        for batch in batches:
+            table = nulls_for_nan(batch)
+            records |= {r for r in table.column("record_id").unique().to_pylist() if r}
+            waiting.append(table)
+            held += table.num_rows
+            count += table.num_rows
+            if held >= ROW_GROUP:
+                ready = pa.concat_tables(waiting)
+                whole = held - held % ROW_GROUP
+                writer.write_table(ready.slice(0, whole), row_group_size=ROW_GROUP)
+                waiting, held = [ready.slice(whole)], held - whole
+        if held:
+            writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP)
+        writer.add_key_value_metadata(_metadata(model, _digest_of(records)))
+    return count
+
+
+def _metadata(model: type[Row], records: str) -> dict[str, str]:
+    """Return the metadata of a file."""
+    return {
         "afterglow_table": model.TABLE,
         "afterglow_version": __version__,
         "schema_version": SCHEMA_VERSION,
-        "record_ids": record_digest(table),
+        "record_ids": records,
         "keys": json.dumps(model.KEYS),
     }
-    return write_arrow(table, path, metadata)
+
+
+def _digest_of(records: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(records)).encode()).hexdigest()
 
 
 def write_arrow(table: Any, path: Path, metadata: Mapping[str, str] | None = None) -> Any:
@@ -87,9 +138,8 @@ def write_arrow(table: Any, path: Path, metadata: Mapping[str, str] | None = Non
 def record_digest(table: Any) -> str:
     """Return the digest of the sorted set of record ids of a table."""
     if "record_id" not in table.column_names:
-        return hashlib.sha256(b"").hexdigest()
-    found = sorted(r for r in table.column("record_id").unique().to_pylist() if r is not None)
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+        return _digest_of([])
+    return _digest_of(r for r in table.column("record_id").unique().to_pylist() if r is not None)
 
 
 def nulls_for_nan(table: Any) -> Any:

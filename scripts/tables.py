@@ -1,0 +1,140 @@
+"""One table of each kind for the whole study, with its dictionary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from afterglow import __version__
+from afterglow.bids.dataset import write_dataset_files
+from afterglow.dicom.deidentify import load_secret
+from afterglow.provenance.job import Job
+from afterglow.provenance.wrapper import run
+from afterglow.tables import clinical, courses, dictionary, sessions, wide
+from afterglow.tables.consolidate import curve_batches, feature_batches
+from afterglow.tables.identities import Identities, read_identities
+from afterglow.tables.models import (
+    CurveRow,
+    EdgeRow,
+    FailureRow,
+    FeatureRow,
+    FlowRow,
+    LesionRow,
+    SessionRow,
+    WideRow,
+)
+from afterglow.tables.study import StudyStates
+from afterglow.tables.write import write_sorted, write_table
+
+
+def main(job: Job) -> None:
+    import pyarrow.parquet as pq
+
+    plan = pq.read_table(job.path("index/plan.parquet")).to_pylist()
+    study = StudyStates(plan, job.upstream)
+    identities = read_identities(study, job.path)
+    people = _people(job, plan)
+    rows, days = _lesions(job, study, identities, people)
+    _sessions(job, study, rows, days)
+    write_table(rows, LesionRow, _out(job, "lesions"))
+    write_table(identities.edges, EdgeRow, _out(job, "edges"))
+    write_table(sessions.flow_rows(study, rows), FlowRow, _out(job, "flow"))
+    failures = list(sessions.failure_rows(study))
+    write_table(failures, FailureRow, _out(job, "failures"))
+    n = write_sorted(
+        feature_batches(study, identities, job.path), FeatureRow, _out(job, "features")
+    )
+    write_sorted(curve_batches(study, identities, job.path), CurveRow, _out(job, "curves"))
+    columns = _wide(job, study, identities, rows)
+    content = dictionary.dictionary({"features_wide": columns})
+    job.out("tables/dictionary.json").write_text(dictionary.as_json(content), encoding="utf-8")
+    job.out("tables/dictionary.md").write_text(dictionary.as_markdown(content), encoding="utf-8")
+    dated = [{**row, "days_from_srs": days.get((row["subject"], row["session"]))} for row in plan]
+    write_dataset_files(job.out, dated, job.study.study, __version__)
+    job.summary = {
+        "n_sessions": len(study.sessions),
+        "n_lesion_rows": len(rows),
+        "n_features": n,
+        "n_failures": len(failures),
+    }
+
+
+def _out(job: Job, name: str) -> Any:
+    return job.out(f"tables/{name}.parquet")
+
+
+def _people(job: Job, plan: list[dict[str, Any]]) -> clinical.People:
+    """Return the people of the study; the private folder is opened only where a file names them."""
+    if job.study.clinical is None and job.study.outcomes is None:
+        return clinical.People((), clinical.dates_of(plan))
+    return clinical.people_of(job.study.private_dir, plan, load_secret(job.study))
+
+
+def _order(study: StudyStates) -> dict[tuple[str, str], int]:
+    return {(row["subject"], row["session"]): k for k, row in enumerate(study.sessions)}
+
+
+def _lesions(
+    job: Job, study: StudyStates, identities: Identities, people: clinical.People
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str], float]]:
+    """Return rows of `lesions`, and days from the subject's first radiosurgery by session."""
+    rows = courses.measured_rows(study, identities, job.path)
+    places = courses.places_of(rows)
+    treated = clinical.treatments(
+        clinical.read_rows(job.study.clinical, people, "clinical"), places, people
+    )
+    given = clinical.read_rows(job.study.outcomes, people, "outcomes")
+    labels, lost = clinical.outcomes(given, places, people)
+    if lost:
+        job.warn(f"{lost} of {len(given)} outcome rows fit no lesion, or contradict another row")
+    courses.add_identity(rows, identities)
+    courses.add_treatment(rows, treated, labels, people)
+    courses.add_responses(rows, _order(study), courses.settings_of(job.study.tables))
+    days = {}
+    for (subject, session), day in people.dates.items():
+        own = treated.get((subject, None))
+        if own is not None and own.srs is not None:
+            days[subject, session] = float((day - own.srs).days)
+    return rows, days
+
+
+def _sessions(
+    job: Job,
+    study: StudyStates,
+    rows: list[dict[str, Any]],
+    days: dict[tuple[str, str], float],
+) -> None:
+    answers = courses.patient_responses(rows, _order(study), courses.settings_of(job.study.tables))
+    found = []
+    for plan in study.sessions:
+        key = (plan["subject"], plan["session"])
+        row = sessions.session_row(study, plan, job.path, days.get(key))
+        answer = answers.get(key)
+        if answer is not None:
+            row["patient_rano_bm"] = answer.response
+            row["patient_rano_bm_facts"] = answer.facts
+            row["sum_longest_diameter"] = answer.sum_longest
+        found.append(row)
+    write_table(found, SessionRow, _out(job, "sessions"))
+
+
+def _wide(
+    job: Job, study: StudyStates, identities: Identities, rows: list[dict[str, Any]]
+) -> list[dict[str, str]]:
+    """Write the wide matrix and return its columns beyond the model for the dictionary."""
+    matrix = wide.pivot(feature_batches(study, identities, job.path))
+    changes = wide.change_columns(matrix, _order(study), job.study.tables.change_statistics)
+    facts = {(r["center"], r["subject"], r["session"], r["lesion_id"], r["label"]): r for r in rows}
+    table, fields = wide.wide_table(matrix, changes, facts)
+    write_table(table, WideRow, _out(job, "features_wide"), more=fields)
+    return [
+        {
+            "name": field.name,
+            "type": "double",
+            **{k.decode(): v.decode() for k, v in field.metadata.items() if v},
+        }
+        for field in fields
+    ]
+
+
+if __name__ == "__main__":
+    run(snakemake, main)  # noqa: F821

@@ -1,0 +1,197 @@
+"""Rows of `lesions`: every lesion at every session, with its changes and responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from afterglow.lesions.rano import LesionAt, PatientResponse, patient_response
+from afterglow.lesions.response import Course, ResponseSettings, lesion_response, measurable
+from afterglow.tables.clinical import Outcome, People, Place, Treatment
+from afterglow.tables.identities import Identities
+from afterglow.tables.study import StudyStates
+
+if TYPE_CHECKING:
+    from afterglow.config.tables import TablesConfig
+
+Find = Callable[[str], Path]
+_GONE = {"volume": 0.0, "longest_diameter": 0.0, "perpendicular_diameter": 0.0}
+
+
+def measured_rows(study: StudyStates, identities: Identities, find: Find) -> list[dict[str, Any]]:
+    """Return one row per lesion and session as measured, and one per lesion that is absent."""
+    import pyarrow.parquet as pq
+
+    rows = []
+    for plan in study.sessions:
+        subject, session = plan["subject"], plan["session"]
+        summary = study.done("features", subject, session)
+        if not summary:
+            continue
+        for part in pq.read_table(find(summary["lesions"])).to_pylist():
+            label = int(part["label"])
+            lesion = identities.lesion_id(subject, session, label)
+            edema = part["edema_volume"]
+            rows.append(
+                {
+                    "center": plan["center"],
+                    "subject": subject,
+                    "session": session,
+                    "lesion_id": lesion,
+                    "state": identities.states.get((subject, session, label)),
+                    **part,
+                    "edema_ratio": None if edema is None else edema / part["volume"],
+                    "reason": "" if edema is not None else "edema: no_flair",
+                }
+            )
+    return rows + _absent_rows(study, identities)
+
+
+def _absent_rows(study: StudyStates, identities: Identities) -> list[dict[str, Any]]:
+    """Return rows of lesions that a session does not show."""
+    rows = []
+    for subject, session, lesion, state in identities.absent:
+        sizes: dict[str, Any] = dict(_GONE) if state == "resolved" else {}
+        identity = study.state("identity", subject, None)
+        rows.append(
+            {
+                "center": study.center_of(subject),
+                "subject": subject,
+                "session": session,
+                "lesion_id": lesion,
+                "label": 0,
+                "state": state,
+                **sizes,
+                "reason": state,
+                "record_id": None if identity is None else identity.key,
+            }
+        )
+    return rows
+
+
+def places_of(rows: Sequence[Mapping[str, Any]]) -> list[Place]:
+    """Return where the lesions are."""
+    return [
+        Place(
+            row["subject"],
+            row["session"],
+            row["label"],
+            row["lesion_id"],
+            (row["centroid_x"], row["centroid_y"], row["centroid_z"]),
+        )
+        for row in rows
+        if row["label"]
+    ]
+
+
+def add_identity(rows: Sequence[dict[str, Any]], identities: Identities) -> None:
+    """Add what the graph says beyond the state."""
+    for row in rows:
+        key = (row["subject"], row["lesion_id"])
+        row["same_as"] = identities.same_as.get(key)
+        row["first_session"] = identities.first.get(key)
+
+
+def add_treatment(
+    rows: Sequence[dict[str, Any]],
+    treated: Mapping[tuple[str, str | None], Treatment],
+    labels: Mapping[tuple[str, str], Outcome],
+    people: People,
+) -> None:
+    """Add treatment, days from it, and the adjudicated outcome."""
+    for row in rows:
+        subject = row["subject"]
+        own = treated.get((subject, row["lesion_id"])) or treated.get((subject, None))
+        if own is not None:
+            row["prescribed_dose"], row["fractions"] = own.dose, own.fractions
+            row["histology"] = own.histology
+            day = people.dates.get((subject, row["session"]))
+            if own.srs is not None and day is not None:
+                row["days_from_srs"] = float((day - own.srs).days)
+        outcome = labels.get((subject, row["lesion_id"]))
+        if outcome is not None:
+            row["outcome"], row["outcome_basis"] = outcome.label, outcome.basis
+            row["outcome_blinded"] = outcome.blinded
+            if own is not None and own.srs is not None and outcome.day is not None:
+                row["outcome_days_from_srs"] = float((outcome.day - own.srs).days)
+
+
+def settings_of(config: TablesConfig) -> ResponseSettings:
+    """Return the response settings of a study."""
+    return ResponseSettings(
+        increase=config.change_floor,
+        decrease=config.response_drop,
+        absolute_increase=config.absolute_increase,
+        slice_factor=config.slice_factor,
+        immunotherapy=config.immunotherapy,
+    )
+
+
+def add_responses(
+    rows: Sequence[dict[str, Any]], order: Mapping[tuple[str, str], int], settings: ResponseSettings
+) -> None:
+    """Add changes and lesion responses; ``order`` places (subject, session) in time."""
+    courses: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        courses.setdefault((row["subject"], row["lesion_id"]), []).append(row)
+    for course in courses.values():
+        course.sort(key=lambda r: (order[r["subject"], r["session"]], r["label"]))
+        _respond(course, "longest_diameter", "diameter", settings)
+        _respond(course, "volume", "volume", settings.for_volume())
+        for row in course:
+            if row["label"]:
+                row["measurable"] = measurable(
+                    row["longest_diameter"],
+                    row["perpendicular_diameter"],
+                    row["n_slices"],
+                    settings=settings,
+                )
+
+
+def _respond(
+    course: Sequence[dict[str, Any]], size: str, name: str, settings: ResponseSettings
+) -> None:
+    sizes = tuple(float("nan") if r.get(size) is None else r[size] for r in course)
+    for row, change in zip(course, lesion_response(Course(sizes), settings), strict=True):
+        row[f"{name}_change_baseline"] = change.from_baseline
+        row[f"{name}_change_nadir"] = change.from_nadir
+        row[f"response_{name}"] = change.response
+
+
+def patient_responses(
+    rows: Sequence[Mapping[str, Any]],
+    order: Mapping[tuple[str, str], int],
+    settings: ResponseSettings,
+) -> dict[tuple[str, str], PatientResponse]:
+    """Return RANO-BM by (subject, session), from imaging alone."""
+    by_subject: dict[str, dict[str, dict[str, LesionAt]]] = {}
+    born: dict[tuple[str, str], bool | None] = {}
+    first: dict[str, str] = {}
+    for row in sorted(rows, key=lambda r: order[r["subject"], r["session"]]):
+        subject, session = row["subject"], row["session"]
+        first.setdefault(subject, session)
+        fresh = born.setdefault((subject, row["lesion_id"]), _fresh(row, first[subject]))
+        visits = by_subject.setdefault(subject, {})
+        size = row.get("longest_diameter")
+        visits.setdefault(session, {})[row["lesion_id"]] = LesionAt(
+            float("nan") if size is None else size,
+            bool(row.get("measurable")),
+            fresh,
+        )
+    found: dict[tuple[str, str], PatientResponse] = {}
+    for subject, visits in by_subject.items():
+        sessions = sorted(visits, key=lambda s: order[subject, s])
+        answers = patient_response([visits[s] for s in sessions], None, settings)
+        found |= {(subject, s): a for s, a in zip(sessions, answers, strict=True)}
+    return found
+
+
+def _fresh(row: Mapping[str, Any], baseline: str) -> bool | None:
+    """Return whether a lesion that is seen first in this row is new since baseline.
+
+    A part of a lesion that came apart is not; None where nobody can tell.
+    """
+    if row["state"] in {"unmatched", None}:
+        return None
+    return bool(row["session"] != baseline and row["state"] != "split")
