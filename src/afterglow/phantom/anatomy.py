@@ -9,6 +9,7 @@ import numpy as np
 
 from afterglow.phantom import atlas
 from afterglow.phantom.geometry import Floats, Matrix
+from afterglow.phantom.interpolate import sample
 from afterglow.phantom.seeds import generator
 
 HEAD_MM = 1.2
@@ -57,7 +58,9 @@ class Warp:
         from scipy import ndimage
 
         index = ((point - _LOW) / _NODE_MM).reshape(3, 1)
-        return np.array([ndimage.map_coordinates(n, index, order=1, mode="nearest")[0] for n in self.nodes])
+        return np.array(
+            [ndimage.map_coordinates(n, index, order=1, mode="nearest")[0] for n in self.nodes]
+        )
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,11 @@ def build_head(seed: int, patient: str) -> Head:
     affine[:3, 3] = _LOW
     source = atlas.load()
     where = _atlas_points(warp)
-    gm = _pull(source.gm, source.fine_affine, where)
-    wm = _pull(source.wm, source.fine_affine, where)
-    distance = {
-        name: _pull_smooth(field, source.coarse_affine, where) for name, field in source.surfaces.items()
-    }
+    gm, wm = sample((source.gm, source.wm), _indices(source.fine_affine, where))
+    surfaces = sample(
+        tuple(source.surfaces.values()), _indices(source.coarse_affine, where), outside=60.0
+    )
+    distance = dict(zip(source.surfaces, surfaces, strict=True))
     return Head(_compose(gm, wm, distance), affine, warp)
 
 
@@ -127,27 +130,10 @@ def _atlas_points(warp: Warp) -> Floats:
     return where
 
 
-def _pull(field: Floats, affine: Matrix, where: Floats, outside: float = 0.0) -> Floats:
-    """Sample an atlas field at the given atlas positions."""
-    from scipy import ndimage
-
+def _indices(affine: Matrix, where: Floats) -> Floats:
+    """Return positions as fractional indices of a grid without rotation."""
     scale = np.diag(affine)[:3].reshape(3, 1, 1, 1).astype(np.float32)
-    index = (where - affine[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)) / scale
-    return np.asarray(
-        ndimage.map_coordinates(field, index, order=1, cval=outside, output=np.float32)
-    )
-
-
-def _pull_smooth(field: Floats, affine: Matrix, where: Floats) -> Floats:
-    """Sample a signed distance at every other voxel and interpolate, which loses nothing in it."""
-    from scipy import ndimage
-
-    half = _pull(field, affine, where[:, ::2, ::2, ::2], outside=60.0)
-    return np.asarray(
-        ndimage.affine_transform(
-            half, np.diag([0.5] * 3), output_shape=_SHAPE, order=1, mode="nearest", output=np.float32
-        )
-    )
+    return np.asarray((where - affine[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)) / scale)
 
 
 def _compose(gm: Floats, wm: Floats, distance: dict[str, Floats]) -> dict[str, Floats]:

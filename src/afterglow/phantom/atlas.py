@@ -65,7 +65,9 @@ def _template(tissue: str) -> tuple[Floats, Matrix]:
     import nibabel
 
     spec = importlib.util.find_spec("nilearn")
-    folder = Path(spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else "")
+    folder = Path(
+        spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
+    )
     path = folder / "datasets" / "data" / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz"
     if not path.is_file():
         raise AfterglowError(
@@ -99,7 +101,9 @@ def _sharpened(gm: Floats, wm: Floats) -> tuple[Floats, Floats]:
 def _surfaces(mask: np.ndarray, affine: Matrix, coarse: Matrix) -> dict[str, Floats]:
     """Return the signed distances of the invented anatomy on the coarse grid."""
     brain = _brain_distance(mask, affine, coarse)
-    world = [low + _COARSE_MM * np.arange(n) for low, n in zip(_COARSE_LOW, _COARSE_SHAPE, strict=True)]
+    world = [
+        low + _COARSE_MM * np.arange(n) for low, n in zip(_COARSE_LOW, _COARSE_SHAPE, strict=True)
+    ]
     x, y, z = np.meshgrid(*world, indexing="ij", sparse=True)
     face = _ellipsoid(x, y, z, (0, 42, -58), (60, 46, 60))
     neck = np.maximum(_ellipsoid(x, y, 0 * z, (0, -18, 0), (56, 62, 60)), z + 40.0)
@@ -127,7 +131,11 @@ def _brain_distance(mask: np.ndarray, affine: Matrix, coarse: Matrix) -> Floats:
     matrix = np.linalg.inv(affine) @ coarse
     inside = (
         ndimage.affine_transform(
-            mask.astype(np.float32), matrix[:3, :3], matrix[:3, 3], output_shape=_COARSE_SHAPE, order=1
+            mask.astype(np.float32),
+            matrix[:3, :3],
+            matrix[:3, 3],
+            output_shape=_COARSE_SHAPE,
+            order=1,
         )
         > 0.5
     )
@@ -196,7 +204,8 @@ def _draw_tube(field: Floats, path: Matrix, radius: float) -> None:
         high = np.ceil((np.maximum(start, end) + reach - _COARSE_LOW) / _COARSE_MM).astype(int) + 1
         box = tuple(slice(max(int(a), 0), max(int(b), 0)) for a, b in zip(low, high, strict=True))
         axes = [
-            _COARSE_LOW[k] + _COARSE_MM * np.arange(*box[k].indices(_COARSE_SHAPE[k])) for k in range(3)
+            _COARSE_LOW[k] + _COARSE_MM * np.arange(*box[k].indices(_COARSE_SHAPE[k]))
+            for k in range(3)
         ]
         here = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         along = end - start

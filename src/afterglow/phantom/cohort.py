@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -147,7 +147,9 @@ def write_tables(directory: Path, plan: CohortPlan) -> Path:
         for visit in range(len(subject.visits))
     ]
     layout = [record["layout"] for record in records]
-    (directory / "truth" / "layout.json").write_text(json.dumps(layout, indent=1) + "\n", encoding="utf-8")
+    (directory / "truth" / "layout.json").write_text(
+        json.dumps(layout, indent=1) + "\n", encoding="utf-8"
+    )
     rows = [row for record in records for row in record["lesions"]]
     _write_csv(directory / "truth" / "truth.csv", rows)
     for center in plan.centers:
@@ -182,22 +184,33 @@ def series_folder(directory: Path, patient: str, study_date: str, series: str) -
     raise KeyError((patient, study_date, series))
 
 
-def _written(directory: Path, plan: CohortPlan, todo: list[tuple[str, int]], jobs: int) -> Any:
-    """Write sessions, in processes where that helps, and yield each as it is done, in order."""
-    if jobs <= 1 or len(todo) <= 1:
+def _written(
+    directory: Path, plan: CohortPlan, todo: list[tuple[str, int]], jobs: int
+) -> Iterator[tuple[str, int]]:
+    """Write sessions, a subject per process where that helps, and yield each that is done."""
+    by_subject = {patient: [v for p, v in todo if p == patient] for patient, _ in todo}
+    if jobs <= 1 or len(by_subject) <= 1:
         for patient, visit in todo:
             write_session(directory, plan, patient, visit)
             yield patient, visit
         return
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor, as_completed
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context) as pool:
-        futures = [pool.submit(write_session, directory, plan, *item) for item in todo]
-        for item, future in zip(todo, futures, strict=True):
+    with ProcessPoolExecutor(min(jobs, len(by_subject)), mp_context=context) as pool:
+        futures = {
+            pool.submit(_write_sessions, directory, plan, patient, visits): patient
+            for patient, visits in by_subject.items()
+        }
+        for future in as_completed(futures):
             future.result()
-            yield item
+            yield from ((futures[future], visit) for visit in by_subject[futures[future]])
+
+
+def _write_sessions(directory: Path, plan: CohortPlan, patient: str, visits: list[int]) -> None:
+    for visit in visits:
+        write_session(directory, plan, patient, visit)
 
 
 def _digest(plan: CohortPlan, subject: SubjectPlan, visit: int) -> str:
@@ -221,7 +234,13 @@ def _session_name(subject: SubjectPlan, visit: int) -> str:
 
 
 def _incoming(directory: Path, subject: SubjectPlan, visit: int) -> Path:
-    return directory / "incoming" / subject.center / subject.patient / f"{subject.visits[visit]:%Y%m%d}"
+    return (
+        directory
+        / "incoming"
+        / subject.center
+        / subject.patient
+        / f"{subject.visits[visit]:%Y%m%d}"
+    )
 
 
 def _record_path(directory: Path, subject: SubjectPlan, visit: int) -> Path:
@@ -253,7 +272,9 @@ def _outcomes(plan: CohortPlan, rows: list[dict[str, Any]]) -> list[dict[str, An
     out = []
     for subject in plan.subjects:
         for spec in subject.lesions:
-            seen = [r for r in rows if (r["patient"], r["lesion"]) == (subject.patient, spec.number)]
+            seen = [
+                r for r in rows if (r["patient"], r["lesion"]) == (subject.patient, spec.number)
+            ]
             if spec.kind == "stable" or not seen:
                 continue
             last = seen[-1]

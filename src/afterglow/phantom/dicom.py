@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,11 +14,15 @@ from afterglow.phantom.seeds import uid
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
 
     from afterglow.phantom.geometry import Grid, Matrix
     from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan
     from afterglow.phantom.scan import Scan
+
+Own = dict[int, tuple[str, Any]]
+_NUMBERS = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i"}
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -144,34 +149,108 @@ def decimal(value: float) -> str:
     return "0" if text in {"-0", ""} else text
 
 
-def pixels(ds: Dataset, plane: np.ndarray) -> None:
-    """Add one slice, given as (columns, rows), as 16-bit pixels."""
+def pixels(ds: Dataset, shape: tuple[int, ...]) -> None:
+    """Describe 16-bit pixels of (columns, rows); `plane` holds the values of one instance."""
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.Rows, ds.Columns = plane.shape[1], plane.shape[0]
+    ds.Rows, ds.Columns = shape[1], shape[0]
     ds.BitsAllocated = ds.BitsStored = 16
     ds.HighBit = 15
     ds.PixelRepresentation = 1
-    low, high = int(plane.min()), int(plane.max())
-    ds.SmallestImagePixelValue, ds.LargestImagePixelValue = low, high
-    ds.WindowCenter, ds.WindowWidth = str((high + low) // 2), str(max(high - low, 1))
-    ds.PixelData = np.ascontiguousarray(plane.T).astype("<i2").tobytes()
+
+
+def plane(values: np.ndarray) -> Own:
+    """Return the elements of one slice's values, given as (columns, rows)."""
+    low, high = int(values.min()), int(values.max())
+    return {
+        0x00280106: ("SS", low),
+        0x00280107: ("SS", high),
+        0x00281050: ("DS", (high + low) // 2),
+        0x00281051: ("DS", max(high - low, 1)),
+        0x7FE00010: ("OW", np.ascontiguousarray(values.T).astype("<i2").tobytes()),
+    }
+
+
+class Encoder:
+    """Writes instances that share most of their elements, which are encoded only once.
+
+    Parameters
+    ----------
+    common : Dataset
+        The elements that all instances share.
+    """
+
+    def __init__(self, common: Dataset) -> None:
+        self._common = {int(element.tag): _encoded(element) for element in common}
+        self._class = str(common.SOPClassUID)
+
+    def save(self, instance: str, own: Own, path: Path) -> Path:
+        """Write an instance of the common elements and its own; the same gives the same bytes.
+
+        Parameters
+        ----------
+        instance : str
+            SOP instance UID.
+        own : dict
+            VR and value by tag, of what differs between instances.
+        """
+        own = {0x00080018: ("UI", instance), **own}
+        elements = self._common | {tag: _packed(tag, *item) for tag, item in own.items()}
+        body = b"".join(elements[tag] for tag in sorted(elements))
+        path.write_bytes(_preamble(self._class, instance) + body)
+        return path
 
 
 def save(ds: Dataset, path: Path) -> Path:
-    """Write a dataset with explicit little-endian syntax; the same dataset gives the same bytes."""
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    """Write one dataset that shares nothing with others."""
+    return Encoder(ds).save(str(ds.SOPInstanceUID), {}, path)
 
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = uid(0, "afterglow.phantom")
-    meta.ImplementationVersionName = "AFTERGLOW"
-    ds.file_meta = meta
-    ds.save_as(path, enforce_file_format=True)
-    return path
+
+def _preamble(sop_class: str, instance: str) -> bytes:
+    """Return the file meta information for explicit little-endian syntax (PS3.10 7.1)."""
+    meta = b"".join(
+        _packed(tag, vr, value)
+        for tag, vr, value in (
+            (0x00020001, "OB", b"\x00\x01"),
+            (0x00020002, "UI", sop_class),
+            (0x00020003, "UI", instance),
+            (0x00020010, "UI", "1.2.840.10008.1.2.1"),
+            (0x00020012, "UI", uid(0, "afterglow.phantom")),
+            (0x00020013, "SH", "AFTERGLOW"),
+        )
+    )
+    return bytes(128) + b"DICM" + _packed(0x00020000, "UL", len(meta)) + meta
+
+
+def _packed(tag: int, vr: str, value: Any) -> bytes:
+    """Return one element in explicit little-endian syntax (PS3.5 7.1.2).
+
+    Examples
+    --------
+    >>> _packed(0x00200013, "IS", 7)
+    b' \\x00\\x13\\x00IS\\x02\\x007 '
+    """
+    if vr in _NUMBERS:
+        body = struct.pack(_NUMBERS[vr], value)
+    elif isinstance(value, bytes):
+        body = value + b"\0" * (len(value) % 2)
+    else:
+        text = "\\".join(value) if isinstance(value, list) else str(value)
+        body = text.encode("latin_1") + (b"\0" if vr == "UI" else b" ") * (len(text) % 2)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
+    size = struct.pack("<HI", 0, len(body)) if vr in {"OB", "OW"} else struct.pack("<H", len(body))
+    return head + size + body
+
+
+def _encoded(element: DataElement) -> bytes:
+    """Return any element, sequences included, in the same syntax."""
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_data_element
+
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_data_element(buffer, element, "latin_1")
+    return bytes(buffer.getvalue())
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:

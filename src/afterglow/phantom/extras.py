@@ -23,13 +23,26 @@ _PLANES = {
     "sagittal": np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),
 }
 LOCALIZER = Series(
-    "localizer", 1, "3Plane Loc", "spgr", (64, 64, 3), (4.0, 4.0, 20.0), 0.006, 0.002, 20.0, 5.0, 20000.0, 20.0
+    "localizer",
+    1,
+    "3Plane Loc",
+    "spgr",
+    (64, 64, 3),
+    (4.0, 4.0, 20.0),
+    0.006,
+    0.002,
+    20.0,
+    5.0,
+    20000.0,
+    20.0,
 )
 _SCREEN_SAVE = 90
 _REPORT = 99
 
 
-def write_localizer(session: Session, study: Study, folder: Path, writer: SeriesWriter) -> list[Path]:
+def write_localizer(
+    session: Session, study: Study, folder: Path, writer: SeriesWriter
+) -> list[Path]:
     """Write three slices in each of three planes as one series."""
     from afterglow.phantom.scan import Scan, render
 
@@ -38,7 +51,9 @@ def write_localizer(session: Session, study: Study, folder: Path, writer: Series
     for count, axes in enumerate(_PLANES.values()):
         grid: Grid = oriented_grid(LOCALIZER.shape, LOCALIZER.spacing, (x, y - 18.0, z), axes)
         part = replace(LOCALIZER, name=f"localizer-{count}")
-        scan = Scan(part, grid, render(session, part, grid), first_instance=1 + count * grid.shape[2])
+        scan = Scan(
+            part, grid, render(session, part, grid), first_instance=1 + count * grid.shape[2]
+        )
         paths += writer(study, scan, _made(folder))
     return paths
 
@@ -53,10 +68,9 @@ def write_screen_save(study: Study, folder: Path) -> Path:
     ds.Manufacturer = "GE MEDICAL SYSTEMS"
     ds.InstanceNumber = "1"
     ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.int16)
-    dicom.pixels(ds, ramp)
+    dicom.pixels(ds, ramp.shape)
     ds.PixelRepresentation = 0
-    for keyword in ("SmallestImagePixelValue", "LargestImagePixelValue"):
-        delattr(ds, keyword)
+    ds.add_new(0x7FE00010, "OW", ramp.astype("<u2").tobytes())
     return dicom.save(ds, _made(folder) / "i00001.dcm")
 
 

@@ -30,23 +30,25 @@ _SEQUENCE = {
 def write_series(study: Study, scan: Scan, folder: Path) -> list[Path]:
     """Write a series, instances numbered slice by slice within each phase."""
     series, grid = scan.series, scan.grid
-    ds = _common(study, scan)
-    paths = []
-    slices, frames = grid.shape[2], series.frames
+    encoder = dicom.Encoder(_common(study, scan))
+    slices = grid.shape[2]
     starts, offsets = series.frame_starts(), series.slice_offsets()
-    for frame in range(frames):
+    paths = []
+    for frame in range(series.frames):
         for k in range(slices):
             number = scan.first_instance + frame * slices + k
-            ds.SOPInstanceUID = study.uid(series.name, number)
-            ds.InstanceNumber = str(number)
-            ds.ImagePositionPatient = dicom.position(grid, k)
-            ds.SliceLocation = f"{grid.location(k):.3f}"
-            ds.InStackPositionNumber = k + 1
-            if frames > 1:
-                ds.TriggerTime = f"{1000.0 * (starts[frame] + offsets[k]):.0f}"
-                ds.TemporalPositionIdentifier = str(frame + 1)
-            dicom.pixels(ds, scan.data[:, :, k, frame])
-            paths.append(dicom.save(ds, folder / f"i{number:05d}.dcm"))
+            own: dicom.Own = {
+                0x00200013: ("IS", number),
+                0x00200032: ("DS", dicom.position(grid, k)),
+                0x00201041: ("DS", f"{grid.location(k):.3f}"),
+                0x00209057: ("UL", k + 1),
+            }
+            if series.frames > 1:
+                own[0x00181060] = ("DS", f"{1000.0 * (starts[frame] + offsets[k]):.0f}")
+                own[0x00200100] = ("IS", frame + 1)
+            own |= dicom.plane(scan.data[:, :, k, frame])
+            uid = study.uid(series.name, number)
+            paths.append(encoder.save(uid, own, folder / f"i{number:05d}.dcm"))
     return paths
 
 
@@ -67,7 +69,9 @@ def _common(study: Study, scan: Scan) -> Dataset:
     _sequence(ds, study, series)
     ds.SliceThickness = ds.SpacingBetweenSlices = f"{grid.spacing[2]:g}"
     ds.PixelSpacing = [f"{grid.spacing[1]:g}", f"{grid.spacing[0]:g}"]
-    ds.ReconstructionDiameter = f"{max(grid.shape[0] * grid.spacing[0], grid.shape[1] * grid.spacing[1]):g}"
+    ds.ReconstructionDiameter = (
+        f"{max(grid.shape[0] * grid.spacing[0], grid.shape[1] * grid.spacing[1]):g}"
+    )
     ds.AcquisitionMatrix = [grid.shape[0], 0, 0, grid.shape[1]]
     ds.InPlanePhaseEncodingDirection = "COL" if series.method == "epi" else "ROW"
     ds.ImageOrientationPatient = dicom.orientation(grid)
@@ -80,6 +84,7 @@ def _common(study: Study, scan: Scan) -> Dataset:
         ds.NumberOfTemporalPositions = str(series.frames)
     if series.contrast:
         dicom.add_contrast(ds, study)
+    dicom.pixels(ds, grid.shape)
     _private(ds, series, grid.shape[2])
     return ds
 
@@ -118,6 +123,4 @@ def _private(ds: Dataset, series: Series, slices: int) -> None:
     )
     dicom.private(ds, 0x0021, "GEMS_RELA_01", {0x4F: ("SS", slices)})
     dicom.private(ds, 0x0025, "GEMS_SERS_01", {0x07: ("SL", slices * series.frames)})
-    dicom.private(
-        ds, 0x0043, "GEMS_PARM_01", {0x01: ("SS", 4), 0x2F: ("SS", 0), 0x2C: ("SS", 544)}
-    )
+    dicom.private(ds, 0x0043, "GEMS_PARM_01", {0x01: ("SS", 4), 0x2F: ("SS", 0), 0x2C: ("SS", 544)})

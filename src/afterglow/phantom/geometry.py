@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from afterglow.phantom.interpolate import sample
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -122,29 +125,39 @@ def oriented_grid(
 
 
 def resample(
-    field: Floats, field_affine: Matrix, grid: Grid, pose: Pose, factors: tuple[int, int, int]
+    fields: Sequence[Floats],
+    field_affine: Matrix,
+    grid: Grid,
+    pose: Pose,
+    factors: tuple[int, int, int],
 ) -> Floats:
-    """Sample a field of head space on a scanner grid, averaged over each voxel.
+    """Sample fields of head space on a scanner grid, averaged over each voxel.
 
     Parameters
     ----------
-    field : ndarray, shape (x, y, z)
-        The field and, as ``field_affine``, the map from its indices to head space.
+    fields : sequence of ndarray, shape (x, y, z)
+        The fields and, as ``field_affine``, the map from their indices to head space.
     grid : Grid
         Where to sample.
     pose : Pose
         Of the head in the scanner.
     factors : tuple of int
-        Sub-voxels per voxel and axis over which the field is averaged.
-    """
-    from scipy import ndimage
+        Sub-voxels per voxel and axis over which a field is averaged.
 
+    Returns
+    -------
+    ndarray, shape (fields, columns, rows, slices)
+    """
     fine = grid.refined(factors)
     matrix = np.linalg.inv(field_affine) @ np.linalg.inv(pose.matrix()) @ fine.affine
-    values = ndimage.affine_transform(
-        field, matrix[:3, :3], matrix[:3, 3], output_shape=fine.shape, order=1, output=np.float32
+    axes = np.meshgrid(
+        *(np.arange(n, dtype=np.float32) for n in fine.shape), indexing="ij", sparse=True
     )
-    return average_blocks(values, factors)
+    where = np.empty((3, *fine.shape), dtype=np.float32)
+    for row in range(3):
+        a, b, c, d = matrix[row].astype(np.float32)
+        where[row] = a * axes[0] + b * axes[1] + (c * axes[2] + d)
+    return sample(fields, where, factors)
 
 
 def average_blocks(values: Floats, factors: tuple[int, int, int]) -> Floats:
@@ -172,9 +185,7 @@ def points(grid: Grid, pose: Pose, box: tuple[slice, slice, slice]) -> Floats:
     return world.astype(np.float32)
 
 
-def box_around(
-    grid: Grid, pose: Pose, center: Matrix, radius: float
-) -> tuple[slice, slice, slice]:
+def box_around(grid: Grid, pose: Pose, center: Matrix, radius: float) -> tuple[slice, slice, slice]:
     """Return the index box that holds a sphere of head space, clipped to the grid."""
     matrix = np.linalg.inv(grid.affine) @ pose.matrix()
     middle = matrix[:3, :3] @ center + matrix[:3, 3]
@@ -195,5 +206,7 @@ def _about(axis: int, angle: float) -> Matrix:
     return matrix
 
 
-def _added(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
+def _added(
+    a: tuple[float, float, float], b: tuple[float, float, float]
+) -> tuple[float, float, float]:
     return (a[0] + b[0], a[1] + b[1], a[2] + b[2])

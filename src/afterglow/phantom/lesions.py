@@ -8,7 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from afterglow.phantom.anatomy import Head
-from afterglow.phantom.geometry import Floats, Grid, Matrix, Pose, average_blocks, box_around, points
+from afterglow.phantom.geometry import (
+    Floats,
+    Grid,
+    Matrix,
+    Pose,
+    average_blocks,
+    box_around,
+    points,
+)
 from afterglow.phantom.physics import WM_CBV, Tissue
 from afterglow.phantom.plan import LesionSpec, LesionState, SubjectPlan
 from afterglow.phantom.seeds import generator

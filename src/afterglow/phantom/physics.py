@@ -196,9 +196,7 @@ def course(tissue: Tissue, time: Curve, blood: Curve, hematocrit: float) -> Cour
     leaked = rate * retained(plasma, rate / tissue.ve) if rate else np.zeros_like(time)
     vessels = retained(arriving, 1.0 / tissue.mtt) / tissue.mtt
     concentration = tissue.cbv * (1.0 - hematocrit) * plasma + leaked
-    return Course(
-        time, concentration, TISSUE_R2S * tissue.cbv * vessels + tissue.r2s_ees * leaked
-    )
+    return Course(time, concentration, TISSUE_R2S * tissue.cbv * vessels + tissue.r2s_ees * leaked)
 
 
 def spgr(tissue: Tissue, r1: Curve, tr: float, te: float, flip: float) -> Curve:
@@ -224,7 +222,9 @@ def spgr(tissue: Tissue, r1: Curve, tr: float, te: float, flip: float) -> Curve:
 def gradient_epi(tissue: Tissue, r1: Curve, r2s: Curve, tr: float, te: float, flip: float) -> Curve:
     """Return the gradient-echo EPI signal in the steady state; fat is suppressed to a tenth."""
     steady = spgr(tissue, r1, tr, 0.0, flip)
-    return np.asarray(steady * np.exp(-te * (1.0 / tissue.t2s + r2s)) * (0.1 if tissue.fat else 1.0))
+    return np.asarray(
+        steady * np.exp(-te * (1.0 / tissue.t2s + r2s)) * (0.1 if tissue.fat else 1.0)
+    )
 
 
 def flair(tissue: Tissue, r1: float, tr: float, te: float, ti: float) -> float:
@@ -240,4 +240,6 @@ def _gamma_density(t: Curve, shape: float, scale: float) -> Curve:
     from scipy import special
 
     positive = np.maximum(t, 0.0) / scale
-    return np.asarray(positive ** (shape - 1.0) * np.exp(-positive) / (special.gamma(shape) * scale))
+    return np.asarray(
+        positive ** (shape - 1.0) * np.exp(-positive) / (special.gamma(shape) * scale)
+    )

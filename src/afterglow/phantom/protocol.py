@@ -105,7 +105,20 @@ def series_of(center: CenterPlan) -> tuple[Series, ...]:
     """Return the series of a session in order of acquisition."""
     del center
     return (
-        Series("T1w", 2, "Ax 3D T1 FSPGR", "spgr", _T1[0], _T1[1], 0.008, 0.003, 14.0, 60.0, 20000.0, 16.0),
+        Series(
+            "T1w",
+            2,
+            "Ax 3D T1 FSPGR",
+            "spgr",
+            _T1[0],
+            _T1[1],
+            0.008,
+            0.003,
+            14.0,
+            60.0,
+            20000.0,
+            16.0,
+        ),
         _flair(),
         *_flip_angles(),
         _dynamic_t1(),

@@ -162,21 +162,21 @@ def _components(
     session: Session, series: Series, grid: Grid, pose: Pose, signals: dict[str, physics.Curve]
 ) -> list[tuple[Floats, physics.Curve]]:
     """Return what adds up to the image: weights (grid) with signals (offsets, frames)."""
-    head, factors = session.head, series.factors
-
-    def sample(field: Floats) -> Floats:
-        return resample(field, head.affine, grid, pose, factors)
-
-    each, whole, edema = lesion_fractions(session, grid, pose, factors)
+    head = session.head
+    each, whole, edema = lesion_fractions(session, grid, pose, series.factors)
     steady = [name for name in head.fractions if np.ptp(signals[name]) == 0.0]
-    base = sum(head.fractions[name] * np.float32(signals[name].flat[0]) for name in steady)
-    parts = [(sample(np.asarray(base, dtype=np.float32)) * (1.0 - whole), np.ones((1, 1)))]
-    white = sample(head.fractions["wm"])
-    parts.append((white * edema, signals["edema"] - signals["wm"]))
-    for name in head.fractions:
-        if name not in steady:
-            weight = white if name == "wm" else sample(head.fractions[name])
-            parts.append((weight * (1.0 - whole), signals[name]))
+    varying = [name for name in head.fractions if name not in steady]
+    base = np.zeros(head.fractions["wm"].shape, np.float32)
+    for name in steady:
+        base += head.fractions[name] * np.float32(signals[name].flat[0])
+    fields = [base, head.fractions["wm"], *(head.fractions[n] for n in varying if n != "wm")]
+    constant, white, *rest = resample(fields, head.affine, grid, pose, series.factors)
+    left = 1.0 - whole
+    parts = [(constant * left, np.ones((1, 1))), (white * edema, signals["edema"] - signals["wm"])]
+    if "wm" in varying:
+        parts.append((white * left, signals["wm"]))
+    names = [name for name in varying if name != "wm"]
+    parts += [(w * left, signals[name]) for name, w in zip(names, rest, strict=True)]
     parts += [(weight, signals[name]) for name, weight in each.items()]
     return parts
 
@@ -219,10 +219,14 @@ def _receive_field(session: Session, grid: Grid) -> Floats:
     c = rng.uniform(-0.10, 0.10, 6)
     axes = [np.arange(n, dtype=np.float32) for n in grid.shape]
     index = np.stack(np.meshgrid(*axes, indexing="ij"))
-    world = np.tensordot(grid.affine[:3, :3], index, axes=1) + grid.affine[:3, 3].reshape(3, 1, 1, 1)
+    world = np.tensordot(grid.affine[:3, :3], index, axes=1) + grid.affine[:3, 3].reshape(
+        3, 1, 1, 1
+    )
     x, y, z = world / 90.0
     exponent = c[0] * x + c[1] * y + c[2] * z + c[3] * x * y + c[4] * y * z
-    return np.exp(exponent + 0.12 * (x**2 + y**2 + z**2 - 1.0) + 0.3 * c[5] * z**2).astype(np.float32)
+    return np.exp(exponent + 0.12 * (x**2 + y**2 + z**2 - 1.0) + 0.3 * c[5] * z**2).astype(
+        np.float32
+    )
 
 
 def _stored(clean: Floats, noise: float, rng: np.random.Generator) -> NDArray[np.int16]:

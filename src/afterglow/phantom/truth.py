@@ -13,8 +13,10 @@ from afterglow.phantom.physics import WM_CBV
 from afterglow.phantom.scan import lesion_fractions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from afterglow.phantom.physics import Tissue
     from afterglow.phantom.scan import Session
 
 _FACTORS = (2, 2, 2)
@@ -64,7 +66,7 @@ def _row(session: Session, solid: Solid, pose: Matrix, white: float) -> dict[str
 def label_mask(session: Session) -> tuple[np.ndarray, Matrix]:
     """Return the labels of the lesions on the grid of the post-contrast T1w and its affine.
 
-    The array runs from front to back reversed, as converters store an axial series.
+    Columns and rows run to the right and to the front, as converters store a 3D series.
     """
     series = session.series("T1w_ce")
     grid = session.grid_of(series)
@@ -75,7 +77,7 @@ def label_mask(session: Session) -> tuple[np.ndarray, Matrix]:
         share = each[f"lesion-{solid.number}"] + each.get(f"core-{solid.number}", np.float32(0.0))
         inside = share >= best
         labels[inside], best[inside] = solid.number, share[inside]
-    return _rows_reversed(labels, grid.affine)
+    return _as_converted(labels, grid.affine)
 
 
 def maps(session: Session) -> dict[str, tuple[Floats, Matrix]]:
@@ -83,27 +85,28 @@ def maps(session: Session) -> dict[str, tuple[Floats, Matrix]]:
     series = session.series("T1w_ce")
     grid, pose, head = session.grid_of(series), session.pose_of(series), session.head
     each, whole, edema = lesion_fractions(session, grid, pose, _FACTORS)
-    white = resample(head.fractions["wm"], head.affine, grid, pose, (1, 1, 1))
     plasma = 1.0 - session.center.hematocrit
-    values = {
-        "CBV": lambda t: t.cbv if not t.blood else 1.0,
+    values: dict[str, Callable[[Tissue], float]] = {
+        "CBV": lambda t: 1.0 if t.blood else t.cbv,
         "Ktrans": lambda t: t.ktrans,
-        "vp": lambda t: (t.cbv if not t.blood else 1.0) * plasma,
+        "vp": lambda t: plasma * (1.0 if t.blood else t.cbv),
         "ve": lambda t: t.ve if t.ktrans else 0.0,
         "T1": lambda t: t.t1,
     }
+    fields = [head.fractions["wm"]]
+    for value in values.values():
+        total = np.zeros_like(fields[0])
+        for tissue, fraction in head.fractions.items():
+            total += fraction * np.float32(value(session.tissues[tissue]))
+        fields.append(total)
+    white, *sampled = resample(fields, head.affine, grid, pose, (1, 1, 1))
     out = {}
-    for name, value in values.items():
-        total = sum(
-            fraction * np.float32(value(session.tissues[tissue]))
-            for tissue, fraction in head.fractions.items()
-        )
-        field = resample(np.asarray(total, np.float32), head.affine, grid, pose, (1, 1, 1))
+    for (name, value), field in zip(values.items(), sampled, strict=True):
         change = value(session.tissues["edema"]) - value(session.tissues["wm"])
-        field = field * (1.0 - whole) + np.float32(change) * white * edema
+        full = field * (1.0 - whole) + np.float32(change) * white * edema
         for tissue, weight in each.items():
-            field = field + weight * np.float32(value(session.tissues[tissue]))
-        out[name] = _rows_reversed(field.astype(np.float32), grid.affine)
+            full += weight * np.float32(value(session.tissues[tissue]))
+        out[name] = _as_converted(full.astype(np.float32), grid.affine)
     return out
 
 
@@ -119,7 +122,7 @@ def save_nifti(array: np.ndarray, affine: Matrix, path: Path) -> None:
         packed.write(image.to_bytes())
 
 
-def _rows_reversed(array: np.ndarray, affine: Matrix) -> tuple[np.ndarray, Matrix]:
-    flip = np.diag([1.0, -1.0, 1.0, 1.0])
-    flip[1, 3] = array.shape[1] - 1
-    return np.ascontiguousarray(array[:, ::-1]), affine @ flip
+def _as_converted(array: np.ndarray, affine: Matrix) -> tuple[np.ndarray, Matrix]:
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    flip[:2, 3] = array.shape[0] - 1, array.shape[1] - 1
+    return np.ascontiguousarray(array[::-1, ::-1]), affine @ flip
