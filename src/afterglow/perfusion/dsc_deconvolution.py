@@ -109,7 +109,7 @@ def deconvolve(
     curves, artery, seconds = _checked(tissue, aif, time)
     shape = curves.shape[:-1]
     rows = curves.reshape(-1, curves.shape[-1])
-    usable = np.isfinite(rows).all(axis=1)
+    usable = np.asarray(np.isfinite(rows).all(axis=1))
     even, dt = _even(seconds)
     if even is not None:
         artery = np.interp(even, seconds, artery)
@@ -207,7 +207,7 @@ def _linear_kernel(artery: NDArray[np.float64], dt: float) -> NDArray[np.float64
     """Return the AIF's weights for a piecewise linear AIF and residue."""
     before = np.concatenate([[0.0], artery[:-1]])
     after = np.concatenate([artery[1:], [0.0]])
-    return dt * (before + 4.0 * artery + after) / 6.0
+    return np.asarray(dt * (before + 4.0 * artery + after) / 6.0)
 
 
 Read = tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]
@@ -240,7 +240,7 @@ def _solve_ssvd(
     threshold: float | None,
     oscillation_index: float,  # noqa: ARG001 (one signature for all solvers)
 ) -> Read:
-    """Truncated SVD of the lower triangular AIF matrix."""
+    """Truncate the SVD of the lower triangular AIF matrix."""
     from scipy.linalg import toeplitz
 
     matrix = toeplitz(_linear_kernel(artery, dt), np.zeros(artery.size))
@@ -255,7 +255,7 @@ def _circulant_spectrum(artery: NDArray[np.float64], dt: float) -> NDArray[np.co
     """Return the eigenvalues of the block-circulant AIF matrix, zero-padded to twice the length."""
     padded = np.concatenate([artery, np.zeros(artery.size)])
     before, after = np.roll(padded, 1), np.roll(padded, -1)
-    return cast("NDArray[np.complex128]", np.fft.rfft(dt * (before + 4.0 * padded + after) / 6.0))
+    return np.fft.rfft(dt * (before + 4.0 * padded + after) / 6.0)
 
 
 def _solve_csvd(
@@ -266,7 +266,7 @@ def _solve_csvd(
     threshold: float | None,
     oscillation_index: float,  # noqa: ARG001 (one signature for all solvers)
 ) -> Read:
-    """Truncated SVD of the block-circulant AIF matrix.
+    """Truncate the SVD of the block-circulant AIF matrix.
 
     A circulant matrix is diagonal in the Fourier basis and its singular values are the moduli of
     the AIF's spectrum, so that the pseudo-inverse is one small real matrix.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
+
+from afterglow.perfusion.compiled import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +16,7 @@ _PART_STEPS = 6
 _NEGLIGIBLE = np.float32(20.0)
 
 
-@numba.njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@kernel
 def _oscillation(row: NDArray[np.float64]) -> float:
     """Return the oscillation index: mean absolute second difference over the maximum."""
     top, total = row[0], 0.0
@@ -26,7 +27,7 @@ def _oscillation(row: NDArray[np.float64]) -> float:
     return total / (row.size * top) if top > 0.0 else np.inf
 
 
-@numba.njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@kernel
 def smallest_passing_residues(
     spectrum: NDArray[np.complex128],
     order: NDArray[np.int64],
@@ -88,7 +89,7 @@ def smallest_passing_residues(
     return residues, kept
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def read_residues(
     residues: NDArray[np.float64], wrap: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -126,7 +127,7 @@ def read_residues(
     return height, place, rise
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def decayed_integral(
     curve: NDArray[np.float64], time: NDArray[np.float64], rate: float
 ) -> NDArray[np.float64]:
@@ -145,7 +146,7 @@ def decayed_integral(
     return out
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _explained(
     row: NDArray[np.float64],
     unit: NDArray[np.float64],
@@ -169,7 +170,7 @@ def _explained(
     return dot * dot / norm if norm > 0.0 else 0.0
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def refine_rates(
     data: NDArray[np.float64],
     curve: NDArray[np.float64],
@@ -215,7 +216,7 @@ def refine_rates(
     return rates
 
 
-@numba.njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@kernel
 def likelihood_means(
     match: NDArray[np.float32], parameters: NDArray[np.float32], freedom: int
 ) -> NDArray[np.float32]:
@@ -255,3 +256,45 @@ def likelihood_means(
             for p in range(parameters.shape[0]):
                 out[p, v] /= total
     return out
+
+
+@kernel
+def add_leakage(
+    rows: NDArray[np.float64],
+    data: NDArray[np.float64],
+    curve: NDArray[np.float64],
+    time: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+    rates: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return corrected curves, K1 and K2 of the bidirectional model at given efflux rates.
+
+    Parameters
+    ----------
+    rows, data : array (n_voxels, n_time)
+        Delta R2* (1/s), and the same with zeros where a frame does not enter the fit.
+    curve, time : array (n_time,)
+        Reference curve (1/s) and frame times (s).
+    kept : bool array (n_time,)
+        Frames that enter the fit.
+    rates : array (n_voxels,)
+        Efflux rates (1/s).
+    """
+    corrected = np.empty_like(rows)
+    k1, k2 = np.empty(rates.size), np.empty(rates.size)
+    for v in range(rates.size):
+        basis = decayed_integral(curve, time, rates[v])
+        aa, bb, ab, ay, by = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(curve.size):
+            if kept[i]:
+                aa += curve[i] * curve[i]
+                bb += basis[i] * basis[i]
+                ab += curve[i] * basis[i]
+                ay += curve[i] * data[v, i]
+                by += basis[i] * data[v, i]
+        determinant = aa * bb - ab * ab
+        k1[v] = (ay * bb - by * ab) / determinant
+        k2[v] = (ay * ab - by * aa) / determinant
+        for i in range(curve.size):
+            corrected[v, i] = rows[v, i] + k2[v] * basis[i]
+    return corrected, k1, k2

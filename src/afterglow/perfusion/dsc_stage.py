@@ -1,0 +1,144 @@
+"""One session of the `dsc` stage, from finished files to maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from afterglow.perfusion.dsc_analysis import DSCResult, analyse
+from afterglow.perfusion.dsc_domain import AcquisitionDomain, assess_domain
+from afterglow.perfusion.dsc_figure import draw
+from afterglow.perfusion.dsc_inputs import DSCInputs, Find, gather
+from afterglow.perfusion.dsc_output import DSCWriter
+
+if TYPE_CHECKING:
+    from afterglow.config.center import CenterConfig
+    from afterglow.config.dsc import DSCConfig
+
+
+@dataclass
+class DSCSession:
+    """What the stage reports: the summary later stages read, and doubts."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_session(
+    find: Find,
+    out: Callable[[str], Path],
+    folder: str,
+    stem: str,
+    bids: dict[str, Any],
+    anat: dict[str, Any] | None,
+    config: DSCConfig,
+    center: CenterConfig,
+    *,
+    problems: tuple[str, ...] = (),
+) -> DSCSession:
+    """Analyse the DSC series of a session and write everything about it.
+
+    Parameters
+    ----------
+    find, out : callable
+        Give the finished file, and where to write, of a path relative to the study.
+    folder, stem : str
+        Folder of the session's derivatives and start of file names.
+    bids, anat : dict
+        Summaries of the stages before; ``anat`` None where it has no result.
+    config, center : DSCConfig, CenterConfig
+        Settings.
+    problems : tuple of str
+        What stage `bids` could not convert.
+
+    Raises
+    ------
+    NotEvaluable
+        Where the session honestly does not allow it.
+    """
+    found = gather(find, bids, anat, problems)
+    result = analyse(found.series, config)
+    start, stop = result.windows.baseline
+    domain = domain_of(found.sidecar, found.series.time, center, stop - start)
+    session = DSCSession(warnings=found.warnings + result.warnings)
+    base = f"{folder}/perf/{stem}_space-dsc"
+    session.summary = write_analysis(out, base, found, result, config, domain)
+    figure = f"{folder}/figures/{stem}_desc-dsc_perfusion.png"
+    draw(out(figure), result, found.series.time, found.series.lesions)
+    session.summary["figures"] = [figure]
+    return session
+
+
+def domain_of(
+    sidecar: dict[str, Any],
+    time: Any,
+    center: CenterConfig | None,
+    n_baseline: int,
+) -> AcquisitionDomain:
+    """Return the acquisition domain from a sidecar and what the center knows."""
+
+    def number(name: str) -> float | None:
+        value = sidecar.get(name)
+        return float(value) if value else None
+
+    agent = sidecar.get("ContrastBolusAgent") or (center.contrast_agent if center else None)
+    te = number("EchoTime")
+    return assess_domain(
+        field_strength=number("MagneticFieldStrength"),
+        echo_times=(te,) if te else (),
+        repetition_time=float(np.median(np.diff(time))),
+        flip_angle=number("FlipAngle"),
+        preload=center.preload if center else None,
+        agent=agent,
+        dose=center.dose if center else None,
+        n_baseline=n_baseline,
+    )
+
+
+def write_analysis(
+    out: Callable[[str], Path],
+    base: str,
+    found: DSCInputs,
+    result: DSCResult,
+    config: DSCConfig,
+    domain: AcquisitionDomain,
+) -> dict[str, Any]:
+    """Write maps, curves and arterial input; return the summary of the stage."""
+    time = found.series.time
+    windows = result.windows.summary(time)
+    facts = {
+        **domain.summary(),
+        "duration": float(time[-1] - time[0]),
+        "timing_source": found.sidecar.get("TimingSource"),
+        "leakage_model": config.leakage_model if "CBV" in result.maps else "none",
+        "deconvolution": config.deconvolution,
+        "cbv_window": config.cbv_window,
+        "psr_window": list(config.psr_tail),
+        "normalization": "whole-brain NAWM median" if "rCBV" in result.maps else "none",
+        "slice_timing": "applied" if found.series.slice_offsets is not None else "unknown",
+        "registered": found.registered,
+    }
+    parameters = {
+        "domain": facts,
+        "windows": windows,
+        "settings": config.model_dump(mode="json"),
+        "n_reference_voxels": int(result.reference.sum()),
+        "n_nawm_voxels": int(result.nawm.sum()),
+        "censored_frames": np.flatnonzero(found.series.censored).tolist(),
+    }
+    models = (config.leakage_model, config.deconvolution)
+    writer = DSCWriter(out, base, found.series.affine, found.sources, models, parameters)
+    return {
+        "maps": writer.write_maps(result),
+        "aif": writer.write_aif(result, time),
+        "curves": writer.write_curves(result, time),
+        "reasons": f"{base}_desc-reasons_dseg.nii.gz",
+        "windows": windows,
+        "domain": facts,
+        "time": time.tolist(),
+        "moco": found.path,
+    }
