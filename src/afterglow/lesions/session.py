@@ -6,35 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from afterglow.lesions import dynamics
 from afterglow.lesions import edema as flair_edema
-from afterglow.lesions.curves import Curve, curve_value, derived, mean_curves
-from afterglow.lesions.features import Value, ratios
+from afterglow.lesions.features import Value
 from afterglow.lesions.inputs import Find, load_grid, load_maps, load_space
 from afterglow.lesions.measure import (
-    NO_REFERENCE,
     Cell,
     LesionInput,
     MeasureSettings,
-    RegionIndex,
     measure_maps,
     region_index,
 )
-from afterglow.lesions.regions import (
-    CONTRALATERAL,
-    Plane,
-    ReferenceSettings,
-    lesion_regions,
-)
+from afterglow.lesions.regions import Plane, ReferenceSettings, lesion_regions
 from afterglow.lesions.shape import Shape, describe
 
 if TYPE_CHECKING:
     from afterglow.config.features import FeaturesConfig
+    from afterglow.lesions.curves import Curve
     from afterglow.lesions.grids import Grid
     from afterglow.lesions.masks import Labels
 
-CURVE_REGIONS = ("lesion", CONTRALATERAL)
 SHAPE_UNITS = {
     "volume": "mL",
     "longest_diameter": "mm",
@@ -155,83 +146,7 @@ def measure_perfusion(
     index = region_index(space, session.lesions, session.perfusion, session.tissue)
     maps = [m for m in load_maps(find, stage, space.grid) if m.name != "rCBV"]
     cells = list(measure_maps(space, maps, index, session.perfusion))
-    curves = _curves(find, name, stage, index)
+    curves = dynamics.curves_of(find, name, stage, index)
     if name == "dsc" and curves:
-        cells += _curve_cells(curves, index, stage, session.config.min_voxels_perfusion)
-    return Measured(cells, curves)
-
-
-def _curves(find: Find, name: str, stage: Mapping[str, Any], index: RegionIndex) -> list[Curve]:
-    """Return the mean signal of lesions and reference tissue, and what follows from it."""
-    if not stage.get("moco") or stage.get("time") is None:
-        return []
-    series, _ = load_grid(find(stage["moco"]))
-    time = np.asarray(stage["time"], dtype=np.float64)
-    curves = mean_curves(series, time, index, f"{name}_signal", "a.u.", CURVE_REGIONS)
-    te = stage.get("domain", {}).get("echo_time")
-    baseline = _baseline(stage)
-    if name == "dsc" and te and baseline is not None:
-        from afterglow.perfusion.signal import delta_r2star
-
-        curves += [
-            derived(c, "dsc_dr2s", "1/s", delta_r2star(c.values, te, baseline))
-            for c in list(curves)
-        ]
-    return curves
-
-
-def _baseline(stage: Mapping[str, Any]) -> Any:
-    """Return the baseline frames of a series as the perfusion functions take them."""
-    frames = stage.get("windows", {}).get("baseline")
-    if frames is None:
-        return None
-    return slice(int(frames[0]), int(frames[1])) if not isinstance(frames, int) else frames
-
-
-def _curve_cells(
-    curves: list[Curve], index: RegionIndex, stage: Mapping[str, Any], least: int
-) -> list[Cell]:
-    """Return PSR and peak height of the mean curve of every lesion, raw and over reference."""
-    signals = {(c.label, c.region): c for c in curves if c.kind == "dsc_signal"}
-    cells = []
-    for label in index:
-        for name, unit in (("PSR", "%"), ("PH", "%")):
-            metric = _metric(name, stage)
-            values = {
-                region: curve_value(signals.get((label, region)), metric, least)
-                for region in CURVE_REGIONS
-            }
-            reference = values[CONTRALATERAL]
-            normalization = CONTRALATERAL if reference.evaluable else "none"
-            reference = reference if reference.evaluable else NO_REFERENCE
-            for region, value in values.items():
-                ratio = ratios({"curve": value}, reference)["ratio_curve"]
-                place = (label, region, name)
-                cells.append(Cell(*place, "curve", value, unit, "none", "dsc"))
-                cells.append(
-                    Cell(*place, "ratio_curve", ratio, "ratio", "none", "dsc", normalization)
-                )
-    return cells
-
-
-def _metric(name: str, stage: Mapping[str, Any]) -> Any:
-    """Return the function from a curve to PSR or peak height, with the windows of the stage."""
-    from afterglow.perfusion import dsc
-
-    windows = stage.get("windows", {})
-    baseline, arrival = _baseline(stage), windows.get("arrival")
-
-    def psr(curve: Curve) -> float:
-        tail = tuple(windows.get("tail", (50.0, 60.0)))
-        return float(
-            dsc.psr(curve.values, curve.time, arrival=arrival, baseline=baseline, tail=tail)
-        )
-
-    def height(curve: Curve) -> float:
-        return float(
-            dsc.peak_height(
-                curve.values, curve.time, kind="signal", arrival=arrival, baseline=baseline
-            )
-        )
-
-    return psr if name == "PSR" else height
+        cells += dynamics.curve_cells(curves, index, stage, session.config.min_voxels_perfusion)
+    return Measured(cells, curves + dynamics.arterial(find, name, stage))

@@ -76,7 +76,7 @@ def write_curves(curves: Iterable[Curve], record_id: str, path: Path) -> None:
             "region": c.region,
             "kind": c.kind,
             "time": c.time.tolist(),
-            "value": c.values.tolist(),
+            "value": [x if x == x else None for x in c.values.tolist()],  # noqa: PLR0124  NaN
             "unit": c.unit,
             "n_voxels": c.n_voxels,
             "record_id": record_id,

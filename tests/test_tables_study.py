@@ -1,0 +1,165 @@
+"""From hand-made states to tables: identity, features and tables on a small synthetic study."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from afterglow.tables.digest import content_digest
+from afterglow.tables.models import FeatureRow, LesionRow
+from afterglow.tables.rows import arrow_schema
+from tables_study import LESIONS, make_study, run_all
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = make_study(tmp_path_factory.mktemp("study"))
+    states = run_all(root)
+    return root / "out", states
+
+
+@pytest.fixture(scope="module")
+def tables(study):
+    out, _ = study
+    return {p.stem: pq.read_table(p) for p in sorted((out / "tables").glob("*.parquet"))}
+
+
+def rows(tables, table, **where):
+    found = tables[table].to_pylist()
+    return [row for row in found if all(row[k] == v for k, v in where.items())]
+
+
+def test_every_table_is_there_with_its_schema(tables):
+    names = {"sessions", "lesions", "edges", "features", "features_wide", "curves"}
+    names |= {"flow", "failures"}
+    assert set(tables) == names
+    assert tables["features"].schema.equals(arrow_schema(FeatureRow))
+    assert tables["lesions"].schema.equals(arrow_schema(LesionRow))
+    assert tables["features"].schema.field("n_voxels").metadata[b"definition"]
+
+
+def test_lesions_keep_their_ids_although_their_labels_changed(tables):
+    found = {
+        (r["session"], r["label"]): r["lesion_id"] for r in rows(tables, "lesions", subject="s1")
+    }
+    assert found == {
+        ("20190101", 1): "L001",
+        ("20190101", 2): "L002",
+        ("20190401", 1): "L002",
+        ("20190401", 2): "L001",
+        ("20190701", 1): "L002",
+        ("20190701", 2): "L003",
+        ("20190701", 0): "L001",
+    }
+    states = {
+        (r["session"], r["lesion_id"]): r["state"] for r in rows(tables, "lesions", subject="s1")
+    }
+    assert states["20190701", "L001"] == "resolved"
+    assert states["20190701", "L003"] == "new"
+
+
+def test_volumes_changes_and_responses(tables):
+    by = {(r["session"], r["lesion_id"]): r for r in rows(tables, "lesions", subject="s1")}
+    for (session, label), lesion in {("20190101", 1): "L001", ("20190401", 1): "L002"}.items():
+        radius = LESIONS["s1", session][label][1]
+        expected = 4 / 3 * 3.14159265 * radius**3 / 1000
+        assert by[session, lesion]["volume"] == pytest.approx(expected, rel=0.06)
+    assert by["20190401", "L001"]["response_volume"] == "PR"
+    assert by["20190401", "L002"]["response_diameter"] == "PD"
+    assert by["20190401", "L002"]["volume_change_baseline"] == pytest.approx(95, abs=15)
+    assert by["20190701", "L001"]["response_diameter"] == "CR"
+    assert by["20190701", "L001"]["volume"] == 0
+    sessions = {r["session"]: r for r in rows(tables, "sessions", subject="s1")}
+    assert sessions["20190101"]["patient_rano_bm"] == "baseline"
+    assert sessions["20190701"]["patient_rano_bm"] == "PD"
+    assert "new_lesion" in sessions["20190701"]["patient_rano_bm_facts"]
+    assert "steroids" in sessions["20190701"]["patient_rano_bm_facts"]
+    assert sessions["20190401"]["days_from_first"] == 90
+
+
+def test_relative_cbv_against_truth(tables):
+    found = rows(tables, "features", map="rCBV", statistic="median", region="lesion")
+    assert len(found) == 7
+    for row in found:
+        truth = LESIONS[row["subject"], row["session"]][row["label"]][2] / 2.0
+        assert row["value"] == pytest.approx(truth, rel=0.05)
+        assert row["normalization"] == "contralateral_nawm"
+        assert row["record_id"] == f"features-{row['subject']}-{row['session']}"
+
+
+def test_what_is_absent_has_a_reason_and_nothing_else_has(tables):
+    table = tables["features"].to_pylist()
+    for row in table:
+        assert (row["value"] is None) == (row["reason"] != "") == (not row["evaluable"])
+    assert any(row["reason"] == "too_small" for row in table)
+
+
+def test_the_wide_matrix_is_the_features_table(tables):
+    cells = {
+        (r["subject"], r["session"], r["label"], f"{r['map']}.{r['region']}.{r['statistic']}"): r
+        for r in tables["features"].to_pylist()
+    }
+    wide = tables["features_wide"]
+    columns = [n for n in wide.column_names if n.count(".") == 2]
+    seen = 0
+    for row in wide.to_pylist():
+        for name in columns:
+            cell = cells[row["subject"], row["session"], row["label"], name]
+            assert row[name] == cell["value"]
+            assert wide.schema.field(name).metadata[b"unit"].decode() == cell["unit"]
+            seen += 1
+    assert seen == len(cells)
+
+
+def test_wide_changes_follow_the_lesion_and_not_the_label(tables):
+    wide = {(r["session"], r["lesion_id"]): r for r in tables["features_wide"].to_pylist()}
+    name = "shape.lesion.volume"
+    before, after = wide["20190101", "L002"][name], wide["20190401", "L002"][name]
+    change = wide["20190401", "L002"][f"{name}.change_baseline"]
+    assert change == pytest.approx(100 * (after / before - 1))
+    assert wide["20190101", "L002"][f"{name}.change_baseline"] is None
+    assert wide["20190401", "L001"][f"{name}.change_nadir"] < 0
+
+
+def test_failures_hold_failed_stages_and_failed_parts(tables):
+    found = rows(tables, "failures", subject="s2")
+    assert {(r["stage"], r["what"]) for r in found} == {("bids", "FLAIR"), ("dce", "stage")}
+    assert found[1]["log"] == "logs/dce/sub-s2_ses-20200101.log"
+    flow = rows(tables, "flow", name="DCE perfusion")
+    assert [(r["reason"], r["n_sessions"]) for r in flow] == [("", 0), ("failed: broken", 4)]
+
+
+def test_the_dictionary_names_every_column(study, tables):
+    out, _ = study
+    content = json.loads((out / "tables" / "dictionary.json").read_text())
+    for name, table in tables.items():
+        described = [column["name"] for column in content["tables"][name]["columns"]]
+        assert described == table.column_names
+        assert all(column["definition"] for column in content["tables"][name]["columns"])
+    text = (out / "tables" / "dictionary.md").read_text()
+    assert "`longest_diameter` | double | mm" in text
+
+
+def test_a_new_scan_changes_measurement_rows_of_that_session_only(study, tables, tmp_path):
+    fewer = make_study(tmp_path, sessions=tuple(LESIONS)[:2])
+    run_all(fewer)
+    before = pq.read_table(fewer / "out/tables/features.parquet").to_pylist()
+    now = tables["features"].to_pylist()
+    kept = [r for r in now if (r["subject"], r["session"]) in tuple(LESIONS)[:2]]
+    assert before == kept
+    again = run_all(fewer)
+    assert again["tables"][0].summary["n_features"] == len(before)
+
+
+def test_same_rows_give_the_same_bytes(study, tmp_path):
+    out, _ = study
+    other = make_study(tmp_path)
+    run_all(other)
+    for path in sorted((out / "tables").iterdir()):
+        twin = other / "out" / "tables" / path.name
+        assert path.read_bytes() == twin.read_bytes(), path.name
+    table = pq.read_table(out / "tables/features.parquet")
+    shuffled = table.take(list(range(table.num_rows))[::-1])
+    assert content_digest(table) == content_digest(shuffled)

@@ -1,0 +1,198 @@
+"""Writing, digests, clinical files and the pivot, each on its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from afterglow.errors import AfterglowError
+from afterglow.tables import clinical
+from afterglow.tables.digest import content_digest
+from afterglow.tables.models import MODELS, FlowRow, WideRow
+from afterglow.tables.rows import arrow_schema
+from afterglow.tables.wide import change_columns, pivot
+from afterglow.tables.write import write_sorted, write_table
+
+ROW = {"step": 1, "name": "a", "reason": "", "n_subjects": 2, "n_sessions": 3, "n_lesions": None}
+
+
+def test_rows_are_sorted_typed_and_free_of_nan(tmp_path):
+    more = [pa.field("x", pa.float64())]
+    base = {"center": "n", "subject": "s", "session": "1", "label": 1}
+    rows = [{**base, "lesion_id": n, "x": x} for n, x in (("L002", np.nan), ("L001", 2.0))]
+    write_table(rows, WideRow, tmp_path / "w.parquet", more=more)
+    table = pq.read_table(tmp_path / "w.parquet")
+    assert table.column("lesion_id").to_pylist() == ["L001", "L002"]
+    assert table.column("x").to_pylist() == [2.0, None]
+    metadata = pq.read_schema(tmp_path / "w.parquet").metadata
+    assert b"pandas" not in metadata
+    assert {b"schema_version", b"afterglow_version", b"record_ids"} <= set(metadata)
+
+
+def test_unknown_columns_and_double_keys_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no column extra"):
+        write_table([{**ROW, "extra": 1}], FlowRow, tmp_path / "f.parquet")
+    with pytest.raises(ValueError, match="same step"):
+        write_table([ROW, ROW], FlowRow, tmp_path / "f.parquet")
+
+
+def test_batches_give_the_same_rows_whatever_their_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("afterglow.tables.write.ROW_GROUP", 7)
+    schema = arrow_schema(FlowRow).append(pa.field("record_id", pa.string()))
+    model = type("Model", (FlowRow,), {"__annotations__": {"record_id": str}})
+    rows = [{**ROW, "step": k, "record_id": f"r{k % 3}"} for k in range(40)]
+    for size in (1, 5, 40):
+        batches = [
+            pa.Table.from_pylist(rows[k : k + size], schema=schema) for k in range(0, 40, size)
+        ]
+        assert write_sorted(batches, model, tmp_path / f"{size}.parquet") == 40
+    files = [(tmp_path / f"{size}.parquet").read_bytes() for size in (1, 5, 40)]
+    assert files[0] == files[1] == files[2]
+
+
+def test_no_rows_make_an_empty_table_with_all_columns(tmp_path):
+    for model in MODELS:
+        table = write_table([], model, tmp_path / f"{model.TABLE}.parquet")
+        assert (table.num_rows, table.column_names) == (0, list(model.model_fields))
+
+
+@pytest.fixture
+def mixed():
+    return pa.table(
+        {
+            "id": ["b", "a", None],
+            "n": pa.array([1, None, 3], pa.int32()),
+            "x": [1 / 3, -0.0, None],
+            "ok": [True, None, False],
+            "v": pa.array([[1.0, 2.0], None, []], pa.list_(pa.float64())),
+        }
+    )
+
+
+def test_digest_ignores_encoding_order_and_noise(mixed, tmp_path):
+    digest = content_digest(mixed)
+    same = mixed.take([2, 0, 1]).select(["x", "v", "ok", "n", "id"])
+    same = same.set_column(4, "id", same.column("id").dictionary_encode())
+    same = same.set_column(0, "x", pa.array([None, 1 / 3 + 1e-12, 0.0]))
+    assert content_digest(same) == digest
+    pq.write_table(mixed, tmp_path / "m.parquet")
+    copy = duckdb.sql(f"select * from '{tmp_path}/m.parquet' order by n").arrow()
+    copy = copy.read_all() if hasattr(copy, "read_all") else copy
+    assert content_digest(copy) == digest
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("id", ["b", "a", ""]),
+        ("n", [1, 0, 3]),
+        ("x", [1 / 3 + 1e-6, 0.0, None]),
+        ("x", [1 / 3, None, None]),
+        ("ok", [True, False, False]),
+        ("v", [[1.0], [2.0], []]),
+    ],
+)
+def test_digest_sees_every_change(mixed, column, values):
+    place = mixed.column_names.index(column)
+    changed = mixed.set_column(place, column, pa.array(values, mixed.schema.field(column).type))
+    assert content_digest(changed) != content_digest(mixed)
+
+
+def batch(session, cells):
+    rows = [
+        {
+            "center": "n",
+            "subject": "s",
+            "session": session,
+            "lesion_id": f"L{label:03d}",
+            "label": label,
+            "map": image,
+            "region": "lesion",
+            "statistic": "mean",
+            "value": value,
+            "unit": "u",
+            "record_id": session,
+        }
+        for (label, image), value in cells.items()
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def test_pivot_joins_sessions_with_different_maps():
+    wide = pivot(
+        [batch("1", {(2, "B"): 1.0, (1, "B"): 2.0}), batch("2", {(1, "A"): 3.0, (1, "B"): 4.0})]
+    )
+    assert wide.names == ["A.lesion.mean", "B.lesion.mean"]
+    assert [key[2:4] for key in wide.keys] == [("1", "L001"), ("1", "L002"), ("2", "L001")]
+    np.testing.assert_array_equal(wide.values, [[np.nan, 2], [np.nan, 1], [3, 4]])
+    names, changes = change_columns(wide, {("s", "1"): 0, ("s", "2"): 1}, ["mean"])
+    assert names == ["A.lesion.mean.change_baseline", "B.lesion.mean.change_baseline"]
+    assert changes[2, 1] == pytest.approx(100)
+
+
+PEOPLE = clinical.People(
+    (clinical.Person("north", "P1", "aa", -1000), clinical.Person("south", "P1", "bb", -10)),
+    {("aa", "x"): dt.date(2016, 6, 8), ("aa", "y"): dt.date(2016, 9, 1)},
+)
+PLACES = [
+    clinical.Place("aa", "x", 1, "L001", (0.0, 0.0, 0.0)),
+    clinical.Place("aa", "x", 2, "L002", (30.0, 0.0, 0.0)),
+    clinical.Place("aa", "y", 1, "L002", (30.0, 1.0, 0.0)),
+]
+
+
+def test_site_files_are_joined_by_label_and_dates_are_shifted(tmp_path):
+    path = tmp_path / "clinical.csv"
+    path.write_text(
+        "patient,center,lesion,srs_date,dose_gy\nP1,north,2,20190305,20\nQ,north,1,20190101,1\n"
+    )
+    rows = clinical.read_rows(path, PEOPLE, "clinical")
+    assert [r["subject"] for r in rows] == ["aa"]
+    assert rows[0]["srs_date"] == dt.date(2019, 3, 5) - dt.timedelta(days=1000)
+    found = clinical.treatments(rows, PLACES, PEOPLE)
+    assert found["aa", "L002"].dose == 20.0
+    assert found["aa", None].srs == rows[0]["srs_date"]
+    path.write_text("who\nP1\n")
+    with pytest.raises(AfterglowError, match="no column `patient`"):
+        clinical.read_rows(path, PEOPLE, "clinical")
+
+
+@pytest.mark.parametrize(
+    ("row", "lesion"),
+    [
+        ({"lesion": "L002"}, "L002"),
+        ({"lesion": "1"}, "L001"),
+        ({"lesion": "1", "study_date": dt.date(2016, 9, 1)}, "L002"),
+        (
+            {
+                "lesion": "1",
+                "study_date": dt.date(2016, 6, 8),
+                "centroid_x": "28",
+                "centroid_y": "0",
+                "centroid_z": "0",
+            },
+            "L002",
+        ),
+        ({"lesion": "9"}, None),
+        ({"lesion": ""}, None),
+    ],
+)
+def test_a_row_names_a_lesion_by_id_place_or_label(row, lesion):
+    assert clinical.lesion_of({"subject": "aa", **row}, PLACES, PEOPLE) == lesion
+
+
+def test_contradicting_outcomes_are_counted():
+    rows = [
+        {"subject": "aa", "lesion": "L001", "label": "progression", "blinded": "true"},
+        {"subject": "aa", "lesion": "1", "label": "treatment_effect"},
+        {"subject": "aa", "lesion": "7", "label": "progression"},
+    ]
+    found, lost = clinical.outcomes(rows, PLACES, PEOPLE)
+    assert found["aa", "L001"].label == "progression"
+    assert found["aa", "L001"].blinded is True
+    assert lost == 2
