@@ -10,7 +10,7 @@ from afterglow.cohort.analysis import Analysis, analyse, rule_catalogue
 from afterglow.cohort.artifact import save_model
 from afterglow.cohort.figures import validation_figures
 from afterglow.provenance.wrapper import run
-from afterglow.tables.models import PerformanceRow, PredictionRow, RuleRow
+from afterglow.tables.models import FlowRow, PerformanceRow, PredictionRow, RuleRow
 from afterglow.tables.write import write_table
 
 if TYPE_CHECKING:
@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 def main(job: Job) -> None:
     settings = job.study.cohort
     found = analyse(_tables(job), settings, job.say)
+    for row in [*found.rules, *found.predictions]:
+        row["record_id"] = row["record_id"] or job.key
     write_table(found.rules, RuleRow, job.out("tables/rules.parquet"))
     write_table(found.predictions, PredictionRow, job.out("tables/predictions.parquet"))
     write_table(found.performance, PerformanceRow, job.out("tables/performance.parquet"))
+    _write_flow(job, found)
     card = save_model(found, settings, job.out("cohort/model/card.json").parent)
     figures = validation_figures(found, job.out("cohort/figures/roc.png").parent)
     catalogue = rule_catalogue(rules.load_rules(settings.rules))
     job.out("cohort/rules.json").write_text(_json(catalogue), encoding="utf-8")
     job.summary |= {
         "validation": found.validation,
-        "flow": _flow(found),
+        "flow": found.flow,
         "checks": found.checks,
         "model": card,
         "figures": [f"cohort/figures/{name}" for name in figures],
@@ -48,26 +51,16 @@ def _tables(job: Job) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _flow(found: Analysis) -> list[dict[str, Any]]:
-    """Return the steps from lesions to models, in the words of the flow table."""
-    rows = [
-        {"name": "labelled lesions", "reason": reason, "n_lesions": n}
-        for reason, n in found.left_out.items()
-    ]
-    design = found.design
-    n = 0 if design is None else int(design.y.size)
-    subjects = 0 if design is None else design.n_patients
-    rows.append({"name": "labelled lesions", "reason": "", "n_lesions": n, "n_subjects": subjects})
-    why = found.validation
-    rows.append(
-        {
-            "name": "validation",
-            "reason": "" if why["possible"] else f"{why['reason']}: {why['detail']}",
-            "n_lesions": n if why["possible"] else 0,
-            "n_subjects": subjects if why["possible"] else 0,
-        }
-    )
-    return rows
+def _write_flow(job: Job, found: Analysis) -> None:
+    """Write the flow of stage `tables` with the steps from lesions to models after it."""
+    first = job.state("tables").summary.get("flow")
+    if first is None:
+        return
+    steps: dict[str, int] = {}
+    for row in found.flow:
+        steps.setdefault(row["name"], max(r["step"] for r in first) + 1 + len(steps))
+    more = [{**row, "step": steps[row["name"]]} for row in found.flow]
+    write_table([*first, *more], FlowRow, job.out("tables/flow.parquet"))
 
 
 def _json(content: Any) -> str:

@@ -24,15 +24,16 @@ BASELINES = ("clinical_only", "volume_only")
 class Analysis:
     """What the cohort step found.
 
-    ``validation`` is ``{"possible", "reason", "detail"}``; ``checks`` holds confounding by
-    center, events for each feature, and the area after permuting the labels.
+    ``validation`` is ``{"possible", "reason", "detail"}``; ``flow`` holds the steps from
+    lesions to models without their numbers; ``checks`` confounding by center, events for each
+    feature, and the area after permuting the labels.
     """
 
     rules: list[dict[str, Any]]
     predictions: list[dict[str, Any]]
     performance: list[dict[str, Any]]
     validation: dict[str, Any]
-    left_out: dict[str, int]
+    flow: list[dict[str, Any]]
     checks: dict[str, Any] = field(default_factory=dict)
     design: Design | None = None
 
@@ -69,10 +70,33 @@ def analyse(
     except NotEvaluable as reason:
         say(f"validation impossible, because {reason.detail}")
         why = {"possible": False, "reason": reason.reason, "detail": reason.detail}
-        return Analysis(calls, [], figures, why, marks.left_out, design=design)
+        return Analysis(calls, [], figures, why, _flow(marks, why), design=design)
     predictions, more, checks = _validate(design, config, say)
     why = {"possible": True, "reason": "", "detail": ""}
-    return Analysis(calls, predictions, figures + more, why, marks.left_out, checks, design)
+    return Analysis(calls, predictions, figures + more, why, _flow(marks, why), checks, design)
+
+
+def _flow(marks: matrix.Landmarks, why: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return flow rows: lesions with a label and a landmark, and whether they suffice."""
+    label, use = "lesion with label and landmark scan", "validation of models"
+    rows = [
+        {"name": label, "reason": reason, **_counts(left)}
+        for reason, left in marks.left_out.items()
+    ]
+    rows.append({"name": label, "reason": "", **_counts(marks.rows)})
+    reason = "" if why["possible"] else f"{why['reason']}: {why['detail']}"
+    rows.append({"name": use, "reason": reason, **_counts(marks.rows)})
+    if reason:
+        rows.append({"name": use, "reason": "", **_counts(())})
+    return rows
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    return {
+        "n_subjects": len({r["subject"] for r in rows}),
+        "n_sessions": len({(r["subject"], r["session"]) for r in rows}),
+        "n_lesions": len({(r["subject"], r["lesion_id"]) for r in rows}),
+    }
 
 
 def candidate_models(config: CohortConfig) -> list[ModelSpec]:

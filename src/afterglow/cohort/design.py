@@ -77,7 +77,7 @@ class Design:
         for i, row in enumerate(self.x):
             if np.isfinite(row).sum() < 3:
                 continue
-            key = np.round(np.nan_to_num(row, nan=-9.87e300), 12).tobytes()
+            key = np.nan_to_num(np.round(row, 12), nan=np.inf, posinf=np.inf).tobytes()
             first = seen.setdefault(key, i)
             if self.patients[first] != self.patients[i]:
                 raise AfterglowError(

@@ -22,6 +22,8 @@ LABELS = {
     "tp": 1.0,
     "treatment_effect": 0.0,
     "rn": 0.0,
+    "necrosis": 0.0,
+    "radiation_necrosis": 0.0,
     "radionecrosis": 0.0,
     "pseudoprogression": 0.0,
 }
@@ -29,11 +31,11 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The rows used for modelling, and how many lesions were left out, by reason."""
+    """The rows used for modelling, and the rows of lesions that were left out, by reason."""
 
     rows: tuple[Row, ...]
     labels: tuple[int, ...]
-    left_out: dict[str, int]
+    left_out: dict[str, tuple[Row, ...]]
 
 
 def binary_label(
@@ -46,7 +48,7 @@ def binary_label(
     >>> binary_label("RN", "drop"), binary_label("mixed", "progression"), binary_label("?", "drop")
     (0, 1, None)
     """
-    name = str(label or "").strip().lower()
+    name = "_".join(str(label or "").lower().split())
     if name == "mixed":
         name = mixed
     found = LABELS.get(name)
@@ -66,20 +68,21 @@ def landmarks(
         if row.get("label") != 0:
             by_lesion[str(row["subject"]), str(row["lesion_id"])].append(row)
     rows, labels = [], []
-    left_out: dict[str, int] = defaultdict(int)
+    left_out: defaultdict[str, list[Row]] = defaultdict(list)
     for key in sorted(by_lesion):
         visits = by_lesion[key]
         label = next((r.get("outcome") for r in visits if r.get("outcome")), None)
         binary = binary_label(label, mixed)
         usable = [r for r in visits if _usable(r)]
         if binary is None:
-            left_out["no_label" if label is None else f"label_{label}"] += 1
+            left_out["no_label" if label is None else f"label_{label}"] += visits
         elif not usable:
-            left_out["no_scan_between_srs_and_label"] += 1
+            left_out["no_scan_between_srs_and_label"] += visits
         else:
             rows.append(max(usable, key=_order))
             labels.append(binary)
-    return Landmarks(tuple(rows), tuple(labels), dict(sorted(left_out.items())))
+    reasons = {reason: tuple(found) for reason, found in sorted(left_out.items())}
+    return Landmarks(tuple(rows), tuple(labels), reasons)
 
 
 def design(marks: Landmarks, features_rows: Iterable[Row], lesions_rows: Sequence[Row]) -> Design:

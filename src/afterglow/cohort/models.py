@@ -71,7 +71,6 @@ def model_spec(name: str, *, indicators: bool = True, seed: int = 0) -> ModelSpe
 
 
 def _logistic(strength: float, indicators: bool) -> Any:
-    from sklearn.feature_selection import VarianceThreshold
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
@@ -85,7 +84,6 @@ def _logistic(strength: float, indicators: bool) -> Any:
                     strategy="median", add_indicator=indicators, keep_empty_features=True
                 ),
             ),
-            ("vary", VarianceThreshold()),
             ("scale", StandardScaler()),
             ("fit", LogisticRegression(C=strength, max_iter=2000)),
         ]

@@ -36,6 +36,7 @@ def prediction_rows(design: Design, result: OutOfFold) -> list[Row]:
                 "fold": str(result.fold[i]),
                 "outcome": "progression" if design.y[i] else "treatment_effect",
                 "probability": float(result.probability[i]),
+                "record_id": None,
             }
         )
     return rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 340, 210
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 40
 MARKS = ("circle", "square", "diamond", "triangle", "ring")
 
 
@@ -48,6 +48,7 @@ def chart(
     alt: str,
     levels: Sequence[Level] = (),
     zero: bool = True,
+    x_range: tuple[float, float] | None = None,
 ) -> str:
     """Return an SVG chart with axes, units and a text alternative.
 
@@ -63,6 +64,8 @@ def chart(
         Horizontal lines.
     zero : bool
         Whether the y axis includes 0.
+    x_range : (float, float), optional
+        Range that the x axis covers, so that neighbours compare.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def chart(
     if not points:
         return ""
     xs, ys = [p[0] for p in points], [p[1] for p in points] + [level.y for level in levels]
-    x_ticks = ticks(min(xs), max(xs))
+    x_ticks = ticks(min([*xs, *(x_range or ())]), max([*xs, *(x_range or ())]))
     y_ticks = ticks(min(*ys, 0.0) if zero else min(ys), max(*ys, 0.0) if zero else max(ys))
     frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
     parts = [

@@ -108,10 +108,16 @@ def _flow(rows: Sequence[Row], cohort_rows: Sequence[Row]) -> list[dict[str, Any
         {
             "name": name,
             "stay": next((_counts(r) for r in found if not r["reason"]), ""),
-            "left": [f"{_counts(r)}: {words(r['reason'])}" for r in found if r["reason"]],
+            "left": [f"{_counts(r)}: {_reason(r['reason'])}" for r in found if r["reason"]],
         }
         for (_, name), found in sorted(steps.items())
     ]
+
+
+def _reason(reason: str) -> str:
+    """Return a reason as words; of `code: sentence` the sentence says more."""
+    code, _, sentence = reason.partition(": ")
+    return sentence if " " in sentence else words(f"{code} {sentence}".strip())
 
 
 def _counts(row: Row) -> str:
@@ -252,7 +258,8 @@ def _course(
         f"{line.label} {' to '.join(number(v) for _, v in line.points) or 'no value'}"
         for line in lines
     )
-    return chart(lines, x_label=label, y_label=text, alt=f"{name}. {alt}")
+    span = min(axis.values()), max(axis.values())
+    return chart(lines, x_label=label, y_label=text, alt=f"{name}. {alt}", x_range=span)
 
 
 def _float(value: Any) -> float:
@@ -288,7 +295,7 @@ def _rules(
                 "id": rule["rule_id"],
                 "title": rule["title"],
                 "citation": rule["citation"],
-                "cutoff": f"{rule['comparator'] or ''} {number(rule['cutoff'])} {rule['unit']}",
+                "cutoff": _cutoff(rule),
                 "published": [_published(rule[m]) for m in ("sensitivity", "specificity")],
                 "here": [
                     _interval(here.get((f"rule:{rule['rule_id']}", m)))
@@ -300,6 +307,13 @@ def _rules(
             }
         )
     return out
+
+
+def _cutoff(rule: Row) -> str:
+    if rule["unit"] == "boolean":
+        return "a reader's call"
+    sign = {"<=": "≤", ">=": "≥"}.get(rule["comparator"], rule["comparator"] or "")
+    return f"{sign} {number(rule['cutoff'])} {rule['unit']}"
 
 
 def _published(entry: Mapping[str, Any]) -> str:

@@ -47,8 +47,8 @@ def number(value: Any, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> number(0.123456), number(None), number(12345.6), number(float("nan")), number(2)
-    ('0.123', '–', '12346', '–', '2')
+    >>> number(0.123456), number(None), number(12345.6), number(float("nan")), number(90.0)
+    ('0.123', '–', '12346', '–', '90')
     """
     if value is None or isinstance(value, bool | str):
         return DASH if value is None else str(value)
@@ -57,8 +57,8 @@ def number(value: Any, digits: int = 3) -> str:
     number_ = float(value)
     if not math.isfinite(number_):
         return DASH
-    if number_ == 0:
-        return "0"
+    if number_ == round(number_) and abs(number_) < 10**digits:
+        return str(round(number_))
     places = digits - 1 - math.floor(math.log10(abs(number_)))
     return f"{round(number_, places):.{max(places, 0)}f}"
 
