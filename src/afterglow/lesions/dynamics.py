@@ -73,9 +73,9 @@ def _concentration(
     from afterglow.perfusion.signal import spgr_concentration
 
     domain, entry = stage.get("domain", {}), stage.get("maps", {}).get("T1")
-    facts = [domain.get(key) for key in ("tr", "flip_angle", "relaxivity")]
-    if entry is None or any(fact is None for fact in facts):
+    if entry is None or not {"tr", "flip_angle", "relaxivity"} <= domain.keys():
         return []
+    tr, angle, r1 = (float(domain[key]) for key in ("tr", "flip_angle", "relaxivity"))
     t1, _ = load_grid(find(entry["path"]))
     found = []
     for curve in curves:
@@ -83,7 +83,7 @@ def _concentration(
         own = own[np.isfinite(own) & (own > 0)]
         if own.size:
             t10 = float(np.median(own))
-            values = spgr_concentration(curve.values, t10, *facts, baseline)
+            values = spgr_concentration(curve.values, t10, tr, angle, r1, baseline)
             found.append(derived(curve, "dce_concentration", "mM", values))
     return found
 
