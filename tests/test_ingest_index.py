@@ -1,0 +1,228 @@
+"""Index: what was decided stays decided, what did not change is not written, nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from afterglow.config import Study
+from afterglow.config.center import CenterConfig
+from afterglow.dicom.deidentify import whereis
+from afterglow.dicom.index import build_index
+from afterglow.errors import AfterglowError, ExitCode
+from ingest_dicom import DCE, DSC, FLAIR, FULL, T1W, T1W_CE, Person, vfa, write_series, write_study
+
+SMALL = [replace(T1W, n_slices=20), replace(DSC, times=[1.5 * n for n in range(20)], n_slices=2)]
+
+
+def study_of(folder: Path, **center) -> Study:
+    extra = {name: center.pop(name) for name in ("clinical",) if name in center}
+    settings = {"name": "north", "dicom": [folder / "incoming"], **center}
+    return Study(study="t", out=folder / "out", centers=[CenterConfig(**settings)], **extra)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted((out / "index").rglob("*"))
+        if path.is_file()
+    }
+
+
+def manifests(study: Study) -> dict[str, dict]:
+    folder = study.out / "index" / "manifests"
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def test_classes_times_and_order_of_contrast(tmp_path):
+    write_study(tmp_path / "incoming", [*FULL, replace(T1W, name="LOCALIZER", number=1)])
+    result = build_index(study_of(tmp_path))
+    rows = {row["class"]: row for row in result.series}
+    assert sorted(result.plan[0]["classes"]) == [
+        "DCE", "DSC", "FLAIR", "T1w", "T1w_ce", "VFA", "VFA",
+    ]  # fmt: skip
+    assert rows["localizer"]["skipped"] == "class_localizer"
+    assert rows["T1w_ce"]["contrast_rule"] == "after_injection"
+    assert rows["T1w"]["contrast_rule"] == "before_injection"
+    assert rows["DSC"]["frame_times"][:3] == [0.0, 1.5, 3.0]
+    assert rows["DSC"]["timing_source"] == "trigger_time"
+    assert rows["T1w"]["frame_times"] is None
+    (manifest,) = manifests(study_of(tmp_path)).values()
+    assert manifest["facts"]["preload_evidence"] == "dce_before_dsc"
+    assert manifest["facts"]["injection_between_vfa_and_dce"] is False
+    dsc = next(s for s in manifest["series"] if s["class"] == "DSC")
+    assert dsc["acquisition"]["repetition_time"] == 1.5
+    assert dsc["acquisition"]["contrast_agent"] == "gadobutrol"
+    assert dsc["acquisition"]["dose"] == 0.1
+    assert [len(volume) for volume in dsc["volumes"]] == [4] * 24
+
+
+def test_unchanged_tree_changes_no_byte_and_says_so(tmp_path):
+    write_study(tmp_path / "incoming", SMALL)
+    study = study_of(tmp_path)
+    build_index(study)
+    before = contents(study.out)
+    again = build_index(study)
+    assert again.unchanged
+    assert contents(study.out) == before
+
+
+def test_touched_and_copied_files_change_no_byte(tmp_path):
+    write_study(tmp_path / "incoming", SMALL)
+    study = study_of(tmp_path)
+    build_index(study)
+    before = contents(study.out)
+    for path in (tmp_path / "incoming").rglob("IM*"):
+        os.utime(path, (1e9, 1e9))
+    assert not build_index(study).unchanged
+    assert contents(study.out) == before
+    shutil.copytree(tmp_path / "incoming", tmp_path / "elsewhere")
+    moved = study_of(tmp_path, dicom=[tmp_path / "elsewhere"])
+    build_index(moved)
+    assert contents(study.out) == before
+
+
+def test_late_series_duplicate_push_and_new_session_change_only_their_manifest(tmp_path):
+    write_study(tmp_path / "incoming" / "a", SMALL)
+    write_study(tmp_path / "incoming" / "b", SMALL, date="20190601", study=2)
+    study = study_of(tmp_path)
+    first = build_index(study)
+    names = {row["arrival"]: row["session"] for row in first.plan}
+    before = contents(study.out)
+
+    shutil.copytree(tmp_path / "incoming" / "a", tmp_path / "incoming" / "again")
+    result = build_index(study)
+    assert contents(study.out) == before, "a duplicate push changes nothing"
+    assert result.counts["duplicates"] == 20 + 40
+
+    write_series(tmp_path / "incoming" / "late", FLAIR)
+    build_index(study)
+    after = contents(study.out)
+    changed = {n for n in after if after[n] != before.get(n) and n.endswith(".json")}
+    assert changed == {f"index/manifests/sub-{first.plan[0]['subject']}_ses-{names[1]}.json"}
+
+    write_study(tmp_path / "incoming" / "c", SMALL, date="20180101", study=3)
+    final = build_index(study)
+    last = contents(study.out)
+    new = {n for n in last if last[n] != after.get(n) and n.endswith(".json")}
+    assert len(new) == 1
+    assert not new & set(after)
+    assert {row["arrival"]: row["session"] for row in final.plan}[1] == names[1]
+    assert max(row["arrival"] for row in final.plan) == 3
+    references = {row["reference_session"] for row in final.plan}
+    assert references == {first.plan[0]["reference_session"]}, "the reference stays pinned"
+
+
+def test_same_uid_other_content_is_set_aside_and_what_was_in_use_stays(tmp_path):
+    write_study(tmp_path / "incoming", SMALL)
+    study = study_of(tmp_path)
+    build_index(study)
+    before = contents(study.out)
+    changed = replace(SMALL[0], te=4.5)
+    write_series(tmp_path / "incoming" / "wrong", changed)
+    result = build_index(study)
+    assert result.quarantined == {"same_uid_other_content": 20}
+    assert contents(study.out) == before
+
+
+def test_two_patients_under_one_identifier_are_quarantined(tmp_path):
+    write_study(tmp_path / "incoming" / "a", SMALL)
+    other = Person(name="Roe^Richard", birth="19700101")
+    write_study(tmp_path / "incoming" / "b", SMALL, other, date="20200101", study=2)
+    good = Person(id="SECRET-PID-0002", name="Poe^Edgar", birth="19090119")
+    write_study(tmp_path / "incoming" / "c", SMALL, good, date="20200202", study=3)
+    result = build_index(study_of(tmp_path))
+    status = {row["status"] for row in result.plan if row["reason"] == "two_birth_dates"}
+    assert status == {"quarantined"}
+    assert sum(row["status"] == "planned" for row in result.plan) == 1
+
+
+def test_reference_is_the_first_contrast_scan_near_or_after_radiosurgery(tmp_path):
+    both = [T1W, DSC, T1W_CE]
+    for number, date in enumerate(("20180101", "20190304", "20190801"), start=1):
+        small = [replace(s, n_slices=20 if s.kind == "3D" else 2) for s in both]
+        write_study(tmp_path / "incoming" / date, small, date=date, study=number)
+    clinical = tmp_path / "clinical.csv"
+    clinical.write_text("patient,srs_date\nSECRET-PID-0001,2019-03-20\n")
+    result = build_index(study_of(tmp_path, clinical=clinical))
+    days = {row["arrival"]: row["days_from_srs"] for row in result.plan}
+    assert days == {1: -443, 2: -16, 3: 134}
+    assert [row["arrival"] for row in result.plan if row["is_reference"]] == [2]
+
+
+def test_archives_are_read_and_escaping_names_stay_inside(tmp_path):
+    folder = write_study(tmp_path / "made", SMALL)
+    (tmp_path / "incoming").mkdir()
+    files = sorted(path for path in folder.rglob("IM*"))
+    with zipfile.ZipFile(tmp_path / "incoming" / "a.zip", "w") as archive:
+        for path in files[:20]:
+            archive.write(path, f"../../{path.name}-t1")
+    with tarfile.open(tmp_path / "incoming" / "b.tar.gz", "w:gz") as archive:
+        for path in files[20:]:
+            archive.add(path, f"x/{path.parent.name}/{path.name}")
+    result = build_index(study_of(tmp_path))
+    assert result.plan[0]["classes"] == ["DSC", "T1w"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "incoming", "made", "out", "out-private",
+    ]  # fmt: skip
+
+
+def test_hashes_lead_back_to_files_and_nothing_identifies(tmp_path):
+    person = Person()
+    write_study(tmp_path / "incoming" / "Doe_Jane_19510203", FULL, person)
+    study = study_of(tmp_path)
+    result = build_index(study)
+    example = result.series[0]["example_file"]
+    assert example.startswith("north:")
+    assert whereis(study, example).is_file()
+    with pytest.raises(AfterglowError, match="no indexed file"):
+        whereis(study, "north:000000000000")
+    everything = b"".join(contents(study.out).values())
+    everything += result.summary().encode()
+    for table in ("series", "plan"):
+        everything += str(pq.read_table(study.out / f"index/{table}.parquet").to_pylist()).encode()
+    for secret in (person.id, "Doe", "19510203", person.accession, "20190304", "Nowhere", "House",
+                   "1.2.826.0.1.3680043", "Doe_Jane"):  # fmt: skip
+        assert secret.encode() not in everything
+    assert (study.private_dir.stat().st_mode & 0o777) == 0o700
+    assert (study.private_dir / "key").stat().st_mode & 0o077 == 0
+
+
+def test_site_labels_and_visits_are_used(tmp_path):
+    write_study(tmp_path / "incoming", SMALL)
+    (tmp_path / "subjects.csv").write_text("patient,label\nSECRET-PID-0001,sub-N01\n")
+    (tmp_path / "visits.csv").write_text(
+        "patient,study_date,label\nSECRET-PID-0001,2019-03-04,baseline\n"
+    )
+    study = study_of(tmp_path, subjects=tmp_path / "subjects.csv", visits=tmp_path / "visits.csv")
+    (row,) = build_index(study).plan
+    assert (row["subject"], row["session"]) == ("N01", "baseline")
+
+
+def test_no_dicom_at_all_ends_with_its_own_exit_code(tmp_path):
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "incoming" / "notes.txt").write_text("nothing here")
+    with pytest.raises(AfterglowError) as caught:
+        build_index(study_of(tmp_path))
+    assert caught.value.exit_code == ExitCode.NOTHING
+
+
+def test_a_flip_angle_alone_is_no_protocol(tmp_path):
+    write_study(tmp_path / "incoming", [vfa(2, 41), DCE])
+    result = build_index(study_of(tmp_path))
+    assert {row["class"] for row in result.series} == {"DCE", "unknown"}
+
+
+def test_name_alone_never_makes_contrast(tmp_path):
+    write_study(tmp_path / "incoming", [replace(T1W, name="AX T1 POST GD")])
+    (row,) = build_index(study_of(tmp_path)).series
+    assert (row["class"], row["runner_up"]) == ("T1w", "T1w_ce")
+    assert row["confidence"] <= 0.5
