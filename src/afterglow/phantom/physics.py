@@ -95,12 +95,15 @@ class Course:
         Session clock, s, in steps of 0.1 s.
     concentration : ndarray
         Of the tissue as a whole, mM.
+    leaked : ndarray
+        The part outside the vessels, mM of the tissue; all of it in bulk blood.
     r2s : ndarray
         Added R2*, 1/s.
     """
 
     time: Curve
     concentration: Curve
+    leaked: Curve
     r2s: Curve
 
 
@@ -115,16 +118,15 @@ def tissues(field: float, hematocrit: float) -> dict[str, Tissue]:
     high = field > 2.0
     blood_a = 1.0 / (0.52 * hematocrit + 0.38) if high else 1.441
     blood_v = 1.0 / (0.83 * hematocrit + 0.28) if high else 1.441
-    soft = {"cbv": 0.02, "ktrans": 0.05, "ve": 0.15}
     return {
         "csf": Tissue(1.0, 4.2, 1.8, 0.35),
         "gm": Tissue(0.82, 1.82 if high else 1.124, 0.099, 0.052, cbv=0.044),
         "wm": Tissue(0.70, 1.084 if high else 0.884, 0.069, 0.048, cbv=WM_CBV, mtt=5.0),
         "edema": Tissue(0.85, 1.6 if high else 1.3, 0.13, 0.08, cbv=0.012, mtt=5.5),
-        "fat": Tissue(0.85, 0.38, 0.07, 0.03, fat=True, **soft),
+        "fat": Tissue(0.85, 0.38, 0.07, 0.03, cbv=0.02, ktrans=0.05, ve=0.15, fat=True),
         "bone": Tissue(0.05, 0.6, 0.01, 0.002),
         "marrow": Tissue(0.45, 0.5, 0.05, 0.01, fat=True),
-        "muscle": Tissue(0.75, 1.42 if high else 1.0, 0.04, 0.025, **soft),
+        "muscle": Tissue(0.75, 1.42 if high else 1.0, 0.04, 0.025, cbv=0.02, ktrans=0.05, ve=0.15),
         "eye": Tissue(0.98, 3.5, 0.9, 0.3),
         "artery": Tissue(0.88, blood_a, 0.15, 0.05, blood="artery"),
         "vein": Tissue(0.88, blood_v, 0.08, 0.03, blood="vein"),
@@ -184,19 +186,20 @@ def course(tissue: Tissue, time: Curve, blood: Curve, hematocrit: float) -> Cour
     what has leaked.
     """
     if tissue.blood == "artery":
-        return Course(time, blood, BLOOD_R2S * blood)
+        return Course(time, blood, blood, BLOOD_R2S * blood)
     if tissue.blood == "vein":
         venous = convolve(blood, _gamma_density(time - time[0] - 1.0, 3.0, 2.0))
-        return Course(time, venous, BLOOD_R2S * venous)
+        return Course(time, venous, venous, BLOOD_R2S * venous)
     if tissue.cbv == 0.0 and tissue.ktrans == 0.0:
-        return Course(time, np.zeros_like(time), np.zeros_like(time))
+        return Course(time, *(np.zeros_like(time) for _ in range(3)))
     arriving = np.interp(time - tissue.delay, time, blood)
     plasma = arriving / (1.0 - hematocrit)
     rate = tissue.ktrans / 60.0
     leaked = rate * retained(plasma, rate / tissue.ve) if rate else np.zeros_like(time)
     vessels = retained(arriving, 1.0 / tissue.mtt) / tissue.mtt
     concentration = tissue.cbv * (1.0 - hematocrit) * plasma + leaked
-    return Course(time, concentration, TISSUE_R2S * tissue.cbv * vessels + tissue.r2s_ees * leaked)
+    r2s = TISSUE_R2S * tissue.cbv * vessels + tissue.r2s_ees * leaked
+    return Course(time, concentration, leaked, r2s)
 
 
 def spgr(tissue: Tissue, r1: Curve, tr: float, te: float, flip: float) -> Curve:

@@ -137,7 +137,7 @@ def _progression(number: int, site: tuple[float, float, float], *diameters: floa
 
 
 def _effect(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    states = _grows("treatment_effect", diameters, 0.8, 0.06, ve=0.25, mtt=6.0, edema=9.0)
+    states = _grows("treatment_effect", diameters, 0.8, 0.06, ve=0.25, mtt=6.0, edema=9.0, r2s_ees=1.0)
     return LesionSpec(number, site, "treatment_effect", states)
 
 

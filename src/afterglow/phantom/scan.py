@@ -185,7 +185,8 @@ def _signal(session: Session, series: Series, tissue: Tissue, offset: float) -> 
     """Return the signal of one tissue at every frame of a series, for one slice offset."""
     contrast = _course(session.center, tissue, session.time.size)
     times = series.start + np.asarray(series.frame_starts()) + offset
-    concentration = _sampled(contrast, contrast.concentration, times, series)
+    seen = contrast.leaked if series.method == "epi" else contrast.concentration
+    concentration = _sampled(contrast, seen, times, series)
     relaxivity = physics.RELAXIVITY[session.center.agent][int(session.center.field > 2.0)]
     r1 = 1.0 / tissue.t1 + relaxivity * concentration
     if series.method == "spgr":
