@@ -1,8 +1,11 @@
-"""The one way in which the perfusion kernels are compiled."""
+"""The one way in which the perfusion kernels are compiled and spread over threads."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numba
@@ -11,42 +14,57 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Sums may be reordered (so that they vectorize), but NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+_FEWEST_PER_THREAD = 256
 
 
-def kernel(*, parallel: bool = False) -> Callable[[F], F]:
-    """Return a decorator that compiles a function to machine code, kept between processes.
+def kernel(function: F) -> F:
+    """Compile a function to machine code, kept between processes.
 
     The code is kept beside the module, or in ``NUMBA_CACHE_DIR`` where that is set, so that a
     second start compiles nothing. Where neither can be written the function is compiled anew.
     """
-
-    def decorate(function: F) -> F:
-        options: dict[str, Any] = {
-            "parallel": parallel,
-            "fastmath": _FASTMATH,
-            "nogil": True,
-            "error_model": "numpy",
-        }
-        try:
-            compiled = numba.njit(cache=True, **options)(function)
-        except RuntimeError:
-            compiled = numba.njit(cache=False, **options)(function)
-        return cast("F", compiled)
-
-    return decorate
+    return _compile(function, _FASTMATH)
 
 
-class Threads:
-    """Use a number of threads within a ``with`` block; results do not depend on it."""
+def recursion(function: F) -> F:
+    """Compile like :func:`kernel`, but keep sums in the order in which they are written.
 
-    def __init__(self, count: int | None) -> None:
-        self._count = count
-        self._before = 1
+    In a recursion the value of the step before must enter last: reordered, every step would wait
+    for several operations instead of one.
+    """
+    return _compile(function, _FASTMATH - {"reassoc"})
 
-    def __enter__(self) -> None:
-        self._before = numba.get_num_threads()
-        if self._count is not None:
-            numba.set_num_threads(max(1, min(self._count, numba.config.NUMBA_NUM_THREADS)))
 
-    def __exit__(self, *_: object) -> None:
-        numba.set_num_threads(self._before)
+def _compile(function: F, fastmath: set[str]) -> F:
+    """Compile, with a cache on disk where one can be written."""
+    options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}
+    try:
+        return cast("F", numba.njit(cache=True, **options)(function))
+    except RuntimeError:
+        return cast("F", numba.njit(cache=False, **options)(function))
+
+
+def spread(work: Callable[[int, int], None], count: int, threads: int | None) -> None:
+    """Call ``work(start, stop)`` on equal parts of ``range(count)``, one part to a thread.
+
+    Kernels release the interpreter's lock, so plain threads suffice: numba's own parallel loops
+    take minutes to compile and bring a threading layer along.
+
+    Parameters
+    ----------
+    work : callable
+        Handles the items from ``start`` up to ``stop`` and writes its results in place.
+    count : int
+        Number of items.
+    threads : int or None
+        Threads to use; None for all cores of the machine. The result does not depend on it.
+    """
+    wanted = (os.cpu_count() or 1) if threads is None else threads
+    parts = max(1, min(wanted, count // _FEWEST_PER_THREAD))
+    if parts == 1:
+        work(0, count)
+        return
+    edges = [count * part // parts for part in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
+            done.result()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.perfusion.compiled import kernel
+from afterglow.perfusion.compiled import kernel, recursion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SMALL = 0.05
 
 
-@kernel()
+@kernel
 def step_weights(x: float) -> tuple[float, float, float, float, float]:
     """Return ``E, p0, p1`` of a step with ``x = k h``, and the derivatives of p0, p1 in x."""
     decay = math.exp(-x)
@@ -38,7 +38,31 @@ def step_weights(x: float) -> tuple[float, float, float, float, float]:
     return decay, p0, p1, q0, q1
 
 
-@kernel()
+@recursion
+def _convolve_on_frames(
+    k: float,
+    step: float,
+    c: NDArray[np.float64],
+    e: NDArray[np.float64],
+    de: NDArray[np.float64],
+) -> None:
+    """Fill the convolution at equally spaced frames of the input."""
+    decay, p0, p1, q0, q1 = step_weights(k * step)
+    a0, a1, b0, b1 = step * p0, step * p1, step * step * q0, step * step * q1
+    loss = decay * step
+    value = slope = 0.0
+    e[0] = 0.0
+    de[0] = 0.0
+    # Views instead of i + 1: an index that might be negative costs a test in every step.
+    ends, values, slopes = c[1:], e[1:], de[1:]
+    for i in range(ends.size):
+        slope = (b0 * c[i] + b1 * ends[i] - loss * value) + decay * slope
+        value = (a0 * c[i] + a1 * ends[i]) + decay * value
+        values[i] = value
+        slopes[i] = slope
+
+
+@kernel
 def convolve(
     k: float,
     delay: float,
@@ -51,40 +75,15 @@ def convolve(
     """Fill ``e(t - delay)`` and its derivative in ``k`` at every frame.
 
     The input is zero before the first frame and keeps its last value after the last one.
-    ``h`` holds the steps of ``t``; equal steps are told by equality.
+    ``h`` holds the steps of ``t``, or one step where all are equal.
     """
-    if delay == 0.0:
-        _convolve_on_frames(k, h, c, e, de)
+    if delay == 0.0 and h.size == 1:
+        _convolve_on_frames(k, h[0], c, e, de)
     else:
         _convolve_between(k, delay, t, h, c, e, de)
 
 
-@kernel()
-def _convolve_on_frames(
-    k: float,
-    h: NDArray[np.float64],
-    c: NDArray[np.float64],
-    e: NDArray[np.float64],
-    de: NDArray[np.float64],
-) -> None:
-    """Fill the convolution at the frames of the input."""
-    step = -1.0
-    decay = a0 = a1 = b0 = b1 = 0.0
-    value = slope = 0.0
-    e[0] = 0.0
-    de[0] = 0.0
-    for i in range(h.size):
-        if h[i] != step:
-            step = h[i]
-            decay, p0, p1, q0, q1 = step_weights(k * step)
-            a0, a1, b0, b1 = step * p0, step * p1, step * step * q0, step * step * q1
-        slope = decay * (slope - step * value) + b0 * c[i] + b1 * c[i + 1]
-        value = decay * value + a0 * c[i] + a1 * c[i + 1]
-        e[i + 1] = value
-        de[i + 1] = slope
-
-
-@kernel()
+@recursion
 def _convolve_between(
     k: float,
     delay: float,
@@ -96,6 +95,7 @@ def _convolve_between(
 ) -> None:
     """Fill the convolution at ``t - delay``, between the frames of the input."""
     n = t.size
+    equal = h.size == 1
     step = part = -1.0
     decay = a0 = a1 = b0 = b1 = 0.0
     f_decay = f0 = f1 = g0 = g1 = 0.0
@@ -104,12 +104,13 @@ def _convolve_between(
     for j in range(n):
         u = t[j] - delay
         while i < n - 1 and t[i + 1] <= u:
-            if h[i] != step:
-                step = h[i]
+            here = h[0] if equal else h[i]
+            if here != step:
+                step = here
                 decay, p0, p1, q0, q1 = step_weights(k * step)
                 a0, a1, b0, b1 = step * p0, step * p1, step * step * q0, step * step * q1
-            slope = decay * (slope - step * value) + b0 * c[i] + b1 * c[i + 1]
-            value = decay * value + a0 * c[i] + a1 * c[i + 1]
+            slope = (b0 * c[i] + b1 * c[i + 1] - decay * step * value) + decay * slope
+            value = (a0 * c[i] + a1 * c[i + 1]) + decay * value
             i += 1
         r = u - t[i]
         if r < 0.0:
@@ -120,12 +121,14 @@ def _convolve_between(
             part = r
             f_decay, p0, p1, q0, q1 = step_weights(k * r)
             f0, f1, g0, g1 = r * p0, r * p1, r * r * q0, r * r * q1
-        end = c[i] if i == n - 1 else c[i] + (c[i + 1] - c[i]) * r / h[i]
+        end = c[i]
+        if i < n - 1:
+            end += (c[i + 1] - c[i]) * r / (h[0] if equal else h[i])
         e[j] = f_decay * value + f0 * c[i] + f1 * end
         de[j] = f_decay * (slope - part * value) + g0 * c[i] + g1 * end
 
 
-@kernel()
+@kernel
 def shift(
     delay: float,
     t: NDArray[np.float64],
@@ -136,6 +139,7 @@ def shift(
 ) -> None:
     """Fill the input at ``t - delay`` and its slope there."""
     n = t.size
+    equal = h.size == 1
     i = 0
     for j in range(n):
         u = t[j] - delay
@@ -148,21 +152,23 @@ def shift(
             out[j] = c[i]
             rise[j] = 0.0
         else:
-            rise[j] = (c[i + 1] - c[i]) / h[i]
+            rise[j] = (c[i + 1] - c[i]) / (h[0] if equal else h[i])
             out[j] = c[i] + rise[j] * (u - t[i])
 
 
 def steps(time: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the steps of a time axis, equal ones made exactly equal.
+    """Return the steps of a time axis, or one step where all are equal up to rounding.
 
     Examples
     --------
-    >>> np.unique(steps(np.arange(100) * 0.05)).size
-    1
+    >>> steps(np.arange(100) * 0.05)
+    array([0.05])
     """
     h = np.diff(time)
     typical = np.median(h)
-    return np.where(np.abs(h - typical) <= 1e-9 * abs(typical) + 1e-13, typical, h)
+    if np.all(np.abs(h - typical) <= 1e-9 * typical):
+        return np.array([(time[-1] - time[0]) / h.size])
+    return h
 
 
 def exponential_convolution(

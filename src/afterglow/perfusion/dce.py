@@ -131,7 +131,6 @@ def fit(
     >>> {name: float(r.maps[name][0].round(5)) for name in truth}
     {'Ktrans': 0.1, 've': 0.3, 'vp': 0.05}
     """
-    from afterglow.perfusion.compiled import Threads
     from afterglow.perfusion.dce_engine import Engine, Precision
 
     names = [name for name in _RICHNESS if name != "none"] if model == "auto" else [model]
@@ -156,12 +155,11 @@ def fit(
         raise ValueError(f"mask {inside.shape} does not fit the series {series.shape}")
     known = None if delay is None else np.broadcast_to(np.asarray(delay, float), inside.shape)
     collected = _Collector(inside.shape, engines, series.dtype, model)
-    with Threads(threads):
-        for where in _blocks(inside, series.shape[-1]):
-            index = np.unravel_index(where, inside.shape)
-            block = np.ascontiguousarray(series[index], dtype=np.float64)
-            lag = None if known is None else known[index]
-            collected.add(where, [engine.fit(block, lag) for engine in engines])
+    for where in _blocks(inside, series.shape[-1]):
+        index = np.unravel_index(where, inside.shape)
+        block = np.ascontiguousarray(series[index], dtype=np.float64)
+        lag = None if known is None else known[index]
+        collected.add(where, [engine.fit(block, lag, threads) for engine in engines])
     return collected.result()
 
 

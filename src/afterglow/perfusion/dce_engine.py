@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from afterglow.perfusion import dce_kernels
+from afterglow.perfusion.compiled import spread
 from afterglow.perfusion.convolution import steps
 from afterglow.perfusion.dce_models import Spec, derive, factor_bounds, to_columns
 from afterglow.perfusion.dce_reason import Reason
@@ -141,7 +142,7 @@ class Engine:
             self._books[name] = book
         return self._books[name]
 
-    def fit(self, block: Array, delay: Array | None = None) -> Fitted:
+    def fit(self, block: Array, delay: Array | None = None, threads: int | None = 1) -> Fitted:
         """Fit a block of curves (n_voxels, n_time); ``delay`` (s) where it is known."""
         usable, reason = self._screen(block)
         if delay is not None:
@@ -150,7 +151,7 @@ class Engine:
             usable &= ~unknown
         results = self._empty(block.shape[0], usable, reason)
         if self.ready and usable.any():
-            self._fill(results, block, delay)
+            self._fill(results, block, delay, threads)
         return results
 
     def _screen(self, block: Array) -> tuple[Flags, NDArray[np.uint16]]:
@@ -185,7 +186,9 @@ class Engine:
             },
         )
 
-    def _fill(self, results: Fitted, block: Array, delay: Array | None) -> None:
+    def _fill(
+        self, results: Fitted, block: Array, delay: Array | None, threads: int | None
+    ) -> None:
         """Fit the usable curves and derive everything that is reported of them."""
         rows = np.flatnonzero(~results.unusable)
         data = block if rows.size == block.shape[0] else np.ascontiguousarray(block[rows])
@@ -196,11 +199,12 @@ class Engine:
         parameters, covariance = np.zeros((n, 5)), np.zeros((n, 5, 5))
         rss, largest = np.zeros(n), np.zeros(n)
         rested, singular = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        dce_kernels.fit_block(
-            self._kinds, data, mode, lag, self._t, self._h, self._c, self._root, *self._limits,
+        fixed = (
+            data, mode, lag, self._t, self._h, self._c, self._root, *self._limits,
             self._rates, grid, *self._book(grid, "grid" if mode else "none"),
-            parameters, covariance, rss, largest, rested, singular,
         )  # fmt: skip
+        out = (parameters, covariance, rss, largest, rested, singular)
+        spread(lambda a, b: dce_kernels.fit_block(self._kinds, a, b, *fixed, *out), n, threads)
         weighted = np.where(self._used, data, 0.0) * self._root
         square = np.einsum("ij,ij->i", weighted, weighted)
         variance = rss / max(self.n_used - m, 1)

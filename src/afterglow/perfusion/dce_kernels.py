@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
 from afterglow.perfusion.compiled import kernel
@@ -26,13 +25,12 @@ if TYPE_CHECKING:
 INPUT, INTEGRAL, EXPONENTIAL = 0, 1, 2
 """Kinds of columns."""
 
-CHUNK = 64
 _MAX_ITERATIONS = 40
 _TOLERANCE = 1e-8
 _TINY = 1e-300
 
 
-@kernel()
+@kernel
 def dot(a: Array, b: Array) -> float:
     """Return the inner product."""
     total = 0.0
@@ -41,7 +39,7 @@ def dot(a: Array, b: Array) -> float:
     return total
 
 
-@kernel()
+@kernel
 def best_factors(g: Array, y: Array, n: int, lower: Array, upper: Array, beta: Array) -> float:
     """Fill the factors of one or two columns within bounds; return the drop in squares.
 
@@ -76,7 +74,7 @@ def best_factors(g: Array, y: Array, n: int, lower: Array, upper: Array, beta: A
     return best
 
 
-@kernel()
+@kernel
 def build(
     kinds: NDArray[np.int64],
     rates: Array,
@@ -93,6 +91,10 @@ def build(
     """Fill the weighted columns and their derivatives in (log) rate and in delay."""
     which = 0
     for j in range(kinds.size):
+        if kinds[j] == INPUT and not with_delay and delay == 0.0:
+            for i in range(t.size):
+                columns[j, i] = c[i] * root_weight[i]
+            continue
         if kinds[j] == INPUT:
             shift(delay, t, h, c, columns[j], by_delay[j])
             for i in range(t.size):
@@ -113,7 +115,7 @@ def build(
             by_rate[j, i] *= k * root_weight[i]
 
 
-@kernel()
+@kernel
 def search(
     kinds: NDArray[np.int64],
     y: Array,
@@ -177,7 +179,7 @@ def search(
     return found
 
 
-@kernel()
+@kernel
 def project(
     y: Array,
     columns: Array,
@@ -205,7 +207,7 @@ def project(
     return dot(residual, residual)
 
 
-@kernel()
+@kernel
 def solve(a: Array, b: Array, n: int) -> bool:
     """Solve ``a x = b`` in place for a small positive definite matrix (Cholesky)."""
     for i in range(n):
@@ -230,7 +232,7 @@ def solve(a: Array, b: Array, n: int) -> bool:
     return True
 
 
-@kernel()
+@kernel
 def jacobian(
     kinds: NDArray[np.int64],
     with_delay: bool,
@@ -259,7 +261,7 @@ def jacobian(
     return m
 
 
-@kernel()
+@kernel
 def gauss_newton_step(
     n: int,
     m: int,
@@ -294,7 +296,43 @@ def gauss_newton_step(
     return True
 
 
-@kernel()
+@kernel
+def subtract(y: Array, beta: Array, columns: Array, n: int, residual: Array) -> None:
+    """Fill the residual of the first ``n`` columns."""
+    for i in range(y.size):
+        total = y[i]
+        for j in range(n):
+            total -= beta[j] * columns[j, i]
+        residual[i] = total
+
+
+@kernel
+def take_step(
+    theta: Array,
+    step: Array,
+    n: int,
+    m: int,
+    fit_delay: bool,
+    unit: float,
+    low: Array,
+    high: Array,
+    trial: Array,
+) -> float:
+    """Fill the next rates and delay within bounds; return how far the farthest has moved."""
+    moved = 0.0
+    rates = m - n - (1 if fit_delay else 0)
+    for a in range(rates):
+        jump = min(max(step[n + a], -1.5), 1.5)
+        trial[a] = min(max(theta[a] * math.exp(jump), low[a]), high[a])
+        moved = max(moved, abs(math.log(trial[a] / theta[a])))
+    if fit_delay:
+        jump = min(max(step[m - 1], -3.0 * unit), 3.0 * unit)
+        trial[2] = min(max(theta[2] + jump, low[2]), high[2])
+        moved = max(moved, abs(trial[2] - theta[2]) / unit)
+    return moved
+
+
+@kernel
 def refine(
     kinds: NDArray[np.int64],
     y: Array,
@@ -321,71 +359,43 @@ def refine(
     factors, log rates and delay.
     """
     n = kinds.size
-    rates = 0
-    for kind in kinds:
-        rates += kind == EXPONENTIAL
     fit_delay = mode == 2
     columns, by_rate, by_delay = work[0:2], work[2:4], work[4:8]
     residual, jac = work[8], work[10:15]
     step, place, trial, trial_beta = small[7], small[8], small[9, :3], small[10, :2]
     trial[:] = theta
-    build(kinds, theta, theta[2], t, h, c, root_weight, fit_delay, columns, by_rate, by_delay)
-    rss = project(y, columns, n, lower, upper, beta, residual, small)
-    m = jacobian(kinds, fit_delay, beta, columns, by_rate, by_delay, jac)
-    if m == n:
-        return rss, m, True
-    damping = 1e-6
-    rested = False
+    rss, damping, moved, m = math.inf, 1e-6, math.inf, n
     for _ in range(_MAX_ITERATIONS):
-        if not gauss_newton_step(
+        build(kinds, trial, trial[2], t, h, c, root_weight, fit_delay, columns, by_rate, by_delay)
+        new = project(y, columns, n, lower, upper, trial_beta, residual, small)
+        if new <= rss:
+            calm = moved < 1e-3 and rss - new <= 1e-10 * rss
+            rss = new
+            theta[:] = trial
+            beta[:] = trial_beta
+            m = jacobian(kinds, fit_delay, beta, columns, by_rate, by_delay, jac)
+            damping *= 0.1
+            if calm or m == n:
+                return rss, m, True
+        else:
+            if moved < 1e-6:
+                return rss, m, True
+            # The residual must belong to theta again before the next step is taken.
+            damping = max(damping, 1e-4) * 10.0
+            subtract(y, beta, jac, n, residual)
+        while not gauss_newton_step(
             n, m, jac, residual, beta, lower, upper, damping, normal, step, place
         ):
             damping = max(damping, 1e-5) * 10.0
             if damping > 1e10:
-                break
-            continue
-        moved = 0.0
-        for a in range(rates):
-            jump = min(max(step[n + a], -1.5), 1.5)
-            trial[a] = min(max(theta[a] * math.exp(jump), low[a]), high[a])
-            moved = max(moved, abs(math.log(trial[a] / theta[a])))
-        if fit_delay:
-            jump = step[m - 1]
-            limit = 3.0 * h[0]
-            jump = min(max(jump, -limit), limit)
-            trial[2] = min(max(theta[2] + jump, low[2]), high[2])
-            moved = max(moved, abs(trial[2] - theta[2]) / h[0])
-        else:
-            trial[2] = theta[2]
+                return rss, m, False
+        moved = take_step(theta, step, n, m, fit_delay, h[0], low, high, trial)
         if moved < _TOLERANCE:
-            rested = True
-            break
-        build(kinds, trial, trial[2], t, h, c, root_weight, fit_delay, columns, by_rate, by_delay)
-        new = project(y, columns, n, lower, upper, trial_beta, residual, small)
-        if new <= rss:
-            gain = rss - new
-            rss = new
-            theta[:] = trial
-            beta[:] = trial_beta
-            jacobian(kinds, fit_delay, beta, columns, by_rate, by_delay, jac)
-            damping *= 0.1
-            if gain <= 1e-13 * rss and moved < 1e-4:
-                rested = True
-                break
-        else:
-            # The residual must belong to theta again before the next step is taken.
-            damping = max(damping, 1e-4) * 10.0
-            for i in range(y.size):
-                residual[i] = y[i]
-                for j in range(n):
-                    residual[i] -= beta[j] * jac[j, i]
-            if moved < 1e-6 or damping > 1e10:
-                rested = True
-                break
-    return rss, m, rested
+            return rss, m, True
+    return rss, m, False
 
 
-@kernel()
+@kernel
 def invert(jac: Array, m: int, normal: Array, small: Array, out: Array) -> bool:
     """Fill the inverse of the normal matrix of ``m`` columns, scaled to unit columns first."""
     scale, column = small[0], small[1]
@@ -407,9 +417,36 @@ def invert(jac: Array, m: int, normal: Array, small: Array, out: Array) -> bool:
     return True
 
 
-@kernel(parallel=True)
+@kernel
+def nearest(grid: Array, value: float) -> int:
+    """Return the index of the nearest grid point."""
+    best = 0
+    for i in range(grid.size):
+        if abs(grid[i] - value) < abs(grid[best] - value):
+            best = i
+    return best
+
+
+@kernel
+def spike(y: Array, beta: Array, work: Array, n: int) -> float:
+    """Return the largest residual over the mean of the other residuals' sizes."""
+    total = 0.0
+    top = 0.0
+    for i in range(y.size):
+        r = y[i]
+        for j in range(n):
+            r -= beta[j] * work[10 + j, i]
+        total += abs(r)
+        top = max(top, abs(r))
+    rest = (total - top) / max(y.size - 1, 1)
+    return top / rest if rest > 0.0 else 0.0
+
+
+@kernel
 def fit_block(
     kinds: NDArray[np.int64],
+    start: int,
+    stop: int,
     data: Array,
     mode: int,
     delays: Array,
@@ -434,7 +471,7 @@ def fit_block(
     rested: NDArray[np.bool_],
     singular: NDArray[np.bool_],
 ) -> None:
-    """Fit every voxel of ``data`` (n_voxels, n_time).
+    """Fit the voxels of ``data`` (n_voxels, n_time) from ``start`` up to ``stop``.
 
     ``mode`` is 0 for no delay, 1 for the delay of each voxel in ``delays``, 2 for a fitted one.
     Fills ``parameters`` (two factors, two rates, delay), the unscaled ``covariance`` in factors,
@@ -442,90 +479,51 @@ def fit_block(
     over the mean of the others.
     """
     n = kinds.size
-    n_voxels, n_time = data.shape
-    chunks = (n_voxels + CHUNK - 1) // CHUNK
-    for chunk in numba.prange(chunks):
-        work = np.zeros((16, n_time))
-        small = np.zeros((16, 5))
-        y, products = np.empty(n_time), np.empty(max(grid_rates.size, 1))
-        theta, beta, normal = np.zeros(3), np.zeros(2), np.zeros((5, 5))
-        for v in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_voxels)):
-            for i in range(n_time):
-                y[i] = data[v, i] * root_weight[i] if root_weight[i] > 0.0 else 0.0
-            first, last = 0, grid_delays.size
-            if mode == 1:
-                first = nearest(grid_delays, delays[v])
-                last = first + 1
-            place = search(
-                kinds,
-                y,
-                book,
-                fixed,
-                grams,
-                pairs,
-                lower,
-                upper,
-                first,
-                last,
-                products,
-                beta,
-                small,
-            )
-            theta[0], theta[1] = grid_rates[place[1]], grid_rates[place[2]]
-            theta[2] = grid_delays[place[0]] if mode == 2 else delays[v]
-            left, m, calm = refine(
-                kinds,
-                y,
-                theta,
-                mode,
-                t,
-                h,
-                c,
-                root_weight,
-                lower,
-                upper,
-                low,
-                high,
-                beta,
-                work,
-                normal,
-                small,
-            )
-            rss[v] = left
-            rested[v] = calm
-            singular[v] = not invert(work[10:15], m, normal, small, covariance[v])
-            parameters[v, 0], parameters[v, 1] = beta[0], beta[1]
-            parameters[v, 2], parameters[v, 3] = theta[0], theta[1]
-            parameters[v, 4] = theta[2]
-            largest[v] = spike(y, beta, work, n)
+    n_time = data.shape[1]
+    work = np.zeros((16, n_time))
+    small = np.zeros((16, 5))
+    y, products = np.empty(n_time), np.empty(grid_rates.size)
+    theta, beta, normal = np.zeros(3), np.zeros(2), np.zeros((5, 5))
+    for v in range(start, stop):
+        for i in range(n_time):
+            y[i] = data[v, i] * root_weight[i] if root_weight[i] > 0.0 else 0.0
+        first, last = 0, grid_delays.size
+        if mode == 1:
+            first = nearest(grid_delays, delays[v])
+            last = first + 1
+        place = search(
+            kinds, y, book, fixed, grams, pairs, lower, upper, first, last, products, beta, small
+        )
+        theta[0], theta[1] = grid_rates[place[1]], grid_rates[place[2]]
+        theta[2] = grid_delays[place[0]] if mode == 2 else delays[v]
+        left, m, calm = refine(
+            kinds,
+            y,
+            theta,
+            mode,
+            t,
+            h,
+            c,
+            root_weight,
+            lower,
+            upper,
+            low,
+            high,
+            beta,
+            work,
+            normal,
+            small,
+        )
+        rss[v] = left
+        rested[v] = calm
+        singular[v] = not invert(work[10:15], m, normal, small, covariance[v])
+        parameters[v, 0], parameters[v, 1] = beta[0], beta[1]
+        parameters[v, 2], parameters[v, 3] = theta[0], theta[1]
+        parameters[v, 4] = theta[2]
+        largest[v] = spike(y, beta, work, n)
 
 
-@kernel()
-def nearest(grid: Array, value: float) -> int:
-    """Return the index of the nearest grid point."""
-    best = 0
-    for i in range(grid.size):
-        if abs(grid[i] - value) < abs(grid[best] - value):
-            best = i
-    return best
-
-
-@kernel()
-def spike(y: Array, beta: Array, work: Array, n: int) -> float:
-    """Return the largest residual over the mean of the other residuals' sizes."""
-    total = 0.0
-    top = 0.0
-    for i in range(y.size):
-        r = y[i]
-        for j in range(n):
-            r -= beta[j] * work[10 + j, i]
-        total += abs(r)
-        top = max(top, abs(r))
-    rest = (total - top) / max(y.size - 1, 1)
-    return top / rest if rest > 0.0 else 0.0
-
-
-@kernel()
+@kernel
 def fill_book(
     kinds: NDArray[np.int64],
     t: Array,
@@ -569,7 +567,7 @@ def fill_book(
                     pairs[d, r, s] = dot(book[d, r], book[d, s])
 
 
-@kernel(parallel=True)
+@kernel
 def predict_block(
     kinds: NDArray[np.int64],
     parameters: Array,
@@ -581,11 +579,9 @@ def predict_block(
     """Fill the model curves (n_voxels, n_time) of parameters (two factors, two rates, delay)."""
     n = kinds.size
     n_voxels, n_time = out.shape
-    chunks = (n_voxels + CHUNK - 1) // CHUNK
-    for chunk in numba.prange(chunks):
-        work, ones = np.zeros((8, n_time)), np.ones(n_time)
-        for v in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_voxels)):
-            p = parameters[v]
-            build(kinds, p[2:4], p[4], t, h, c, ones, False, work[0:2], work[2:4], work[4:8])
-            for i in range(n_time):
-                out[v, i] = p[0] * work[0, i] + (p[1] * work[1, i] if n == 2 else 0.0)
+    work, ones = np.zeros((8, n_time)), np.ones(n_time)
+    for v in range(n_voxels):
+        p = parameters[v]
+        build(kinds, p[2:4], p[4], t, h, c, ones, False, work[0:2], work[2:4], work[4:8])
+        for i in range(n_time):
+            out[v, i] = p[0] * work[0, i] + (p[1] * work[1, i] if n == 2 else 0.0)

@@ -146,7 +146,7 @@ def _fit_block(
     threads: int | None,
 ) -> tuple[NDArray[np.float64], ...]:
     """Return T1, M0 and their standard errors of voxels (n_voxels, n_angles)."""
-    from afterglow.perfusion.compiled import Threads
+    from afterglow.perfusion.compiled import spread
     from afterglow.perfusion.t1_kernels import fit_rates
 
     n_voxels, n = data.shape
@@ -167,8 +167,9 @@ def _fit_block(
         start = np.where(possible, rate, 1.0)
         fitted, m0, rss = (np.empty(n_voxels) for _ in range(3))
         variances, rested = np.empty((n_voxels, 2)), np.empty(n_voxels, dtype=bool)
-        with Threads(threads):
-            fit_rates(y, angles, scale_b1, tr, start, low, high, fitted, m0, rss, variances, rested)
+        fixed = (y, angles, scale_b1, tr, start, low, high)
+        found = (fitted, m0, rss, variances, rested)
+        spread(lambda a, b: fit_rates(a, b, *fixed, *found), n_voxels, threads)
         sigma2 = rss / (n - 2) if n > 2 else np.full(n_voxels, np.nan)
         t1 = 1.0 / fitted
         se_t1, se_m0 = t1 * np.sqrt(sigma2 * variances[:, 0]), np.sqrt(sigma2 * variances[:, 1])
