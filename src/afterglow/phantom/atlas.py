@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,16 +130,10 @@ def _brain_distance(mask: np.ndarray, affine: Matrix, coarse: Matrix) -> Floats:
     from scipy import ndimage
 
     matrix = np.linalg.inv(affine) @ coarse
-    inside = (
-        ndimage.affine_transform(
-            mask.astype(np.float32),
-            matrix[:3, :3],
-            matrix[:3, 3],
-            output_shape=_COARSE_SHAPE,
-            order=1,
-        )
-        > 0.5
+    hull = ndimage.affine_transform(
+        mask.astype(np.float32), matrix[:3, :3], matrix[:3, 3], output_shape=_COARSE_SHAPE, order=1
     )
+    inside = hull > 0.5
     outer = ndimage.distance_transform_edt(~inside, sampling=_COARSE_MM)
     inner = ndimage.distance_transform_edt(inside, sampling=_COARSE_MM)
     return np.asarray(ndimage.gaussian_filter(outer - inner, 1.0), dtype=np.float32)
@@ -199,13 +194,13 @@ def _sagittal_path(brain: Floats) -> Matrix:
 def _draw_tube(field: Floats, path: Matrix, radius: float) -> None:
     """Lower ``field`` to the signed distance from a polyline of given radius, in place."""
     reach = radius + 8.0
-    for start, end in zip(path[:-1], path[1:], strict=True):
+    for start, end in pairwise(path):
         low = np.floor((np.minimum(start, end) - reach - _COARSE_LOW) / _COARSE_MM).astype(int)
         high = np.ceil((np.maximum(start, end) + reach - _COARSE_LOW) / _COARSE_MM).astype(int) + 1
         box = tuple(slice(max(int(a), 0), max(int(b), 0)) for a, b in zip(low, high, strict=True))
         axes = [
-            _COARSE_LOW[k] + _COARSE_MM * np.arange(*box[k].indices(_COARSE_SHAPE[k]))
-            for k in range(3)
+            _COARSE_LOW[k] + _COARSE_MM * np.arange(*part.indices(_COARSE_SHAPE[k]))
+            for k, part in enumerate(box)
         ]
         here = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         along = end - start

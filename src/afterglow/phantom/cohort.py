@@ -1,4 +1,4 @@
-"""Write a cohort: DICOM as it arrives from the centers, what sites know beside it, and the truth."""
+"""Write a cohort: DICOM as it arrives from centers, what sites know beside it, and the truth."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def series_folder(directory: Path, patient: str, study_date: str, series: str) -
     layout = json.loads((directory / "truth" / "layout.json").read_text(encoding="utf-8"))
     for entry in layout:
         if (entry["patient"], entry["study_date"]) == (patient, study_date):
-            return directory / entry["series"][series]
+            return directory / str(entry["series"][series])
     raise KeyError((patient, study_date, series))
 
 

@@ -23,18 +23,18 @@ _PLANES = {
     "sagittal": np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),
 }
 LOCALIZER = Series(
-    "localizer",
-    1,
-    "3Plane Loc",
-    "spgr",
-    (64, 64, 3),
-    (4.0, 4.0, 20.0),
-    0.006,
-    0.002,
-    20.0,
-    5.0,
-    20000.0,
-    20.0,
+    name="localizer",
+    number=1,
+    description="3Plane Loc",
+    method="spgr",
+    shape=(64, 64, 3),
+    spacing=(4.0, 4.0, 20.0),
+    tr=0.006,
+    te=0.002,
+    flip=20.0,
+    start=5.0,
+    scale=20000.0,
+    noise=20.0,
 )
 _SCREEN_SAVE = 90
 _REPORT = 99

@@ -144,4 +144,4 @@ def _sphere(count: int) -> Matrix:
 
 def _step(distance: Floats) -> Floats:
     """Return the fraction inside a surface from the signed distance of a sub-voxel's centre."""
-    return np.clip(0.5 - distance / _EDGE_MM, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(0.5 - distance / _EDGE_MM, 0.0, 1.0), dtype=np.float32)

@@ -135,7 +135,7 @@ def tissues(field: float, hematocrit: float) -> dict[str, Tissue]:
 
 def clock(end: float, start: float = 0.0) -> Curve:
     """Return the time grid from ``start`` to at least ``end``, s."""
-    return start + STEP * np.arange(int(np.ceil((end - start) / STEP)) + 1)
+    return np.asarray(start + STEP * np.arange(int(np.ceil((end - start) / STEP)) + 1), dtype=float)
 
 
 def arterial_blood(time: Curve, injections: tuple[Injection, ...]) -> Curve:

@@ -1,4 +1,4 @@
-"""What the cohort holds: centers, subjects, visits, lesions. Data only, nothing is computed here."""
+"""What the cohort holds: centers, subjects, visits, lesions; data, nothing is computed here."""
 
 from __future__ import annotations
 
@@ -122,27 +122,26 @@ class CohortPlan:
 NORTH = CenterPlan("north", "North Hospital", "GE", 3.0, "gadobutrol", 0.1, "dce")
 
 
-def _grows(
-    kind: Kind, diameters: tuple[float, ...], rcbv: float, ktrans: float, **rest: float
-) -> tuple[LesionState, ...]:
+def _grows(first: LesionState, diameters: tuple[float, ...]) -> tuple[LesionState, ...]:
     """Return states that differ in size only."""
-    del kind
-    first = LesionState(diameters[0], rcbv, ktrans, **rest)
     return tuple(replace(first, diameter=diameter) for diameter in diameters)
 
 
 def _progression(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    states = _grows("progression", diameters, 3.0, 0.15, ve=0.35, r2s_ees=6.0)
+    first = LesionState(diameters[0], 3.0, 0.15, ve=0.35, r2s_ees=6.0)
+    states = _grows(first, diameters)
     return LesionSpec(number, site, "progression", states)
 
 
 def _effect(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    states = _grows("treatment_effect", diameters, 0.8, 0.06, ve=0.25, mtt=6.0, edema=9.0, r2s_ees=1.0)
+    first = LesionState(diameters[0], 0.8, 0.06, ve=0.25, mtt=6.0, edema=9.0, r2s_ees=1.0)
+    states = _grows(first, diameters)
     return LesionSpec(number, site, "treatment_effect", states)
 
 
 def _tiny(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    states = _grows("stable", diameters, 1.5, 0.08, edema=1.5)
+    first = LesionState(diameters[0], 1.5, 0.08, edema=1.5)
+    states = _grows(first, diameters)
     return LesionSpec(number, site, "stable", states)
 
 

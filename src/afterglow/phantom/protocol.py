@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from afterglow.phantom.geometry import Grid, axial_grid
@@ -104,83 +104,63 @@ def injections(center: CenterPlan) -> tuple[Injection, ...]:
 def series_of(center: CenterPlan) -> tuple[Series, ...]:
     """Return the series of a session in order of acquisition."""
     del center
-    return (
-        Series(
-            "T1w",
-            2,
-            "Ax 3D T1 FSPGR",
-            "spgr",
-            _T1[0],
-            _T1[1],
-            0.008,
-            0.003,
-            14.0,
-            60.0,
-            20000.0,
-            16.0,
-        ),
-        _flair(),
-        *_flip_angles(),
-        _dynamic_t1(),
-        _dynamic_epi(),
-        Series(
-            "T1w_ce",
-            14,
-            "Ax 3D T1 FSPGR +C",
-            "spgr",
-            _T1[0],
-            _T1[1],
-            0.008,
-            0.003,
-            14.0,
-            1300.0,
-            20000.0,
-            16.0,
-            contrast=True,
-        ),
+    before = Series(
+        name="T1w",
+        number=2,
+        description="Ax 3D T1 FSPGR",
+        method="spgr",
+        shape=(132, 160, 124),
+        spacing=(1.4, 1.4, 1.4),
+        tr=0.008,
+        te=0.003,
+        flip=14.0,
+        start=60.0,
+        scale=20000.0,
+        noise=16.0,
     )
-
-
-_T1: tuple[tuple[int, int, int], tuple[float, float, float]] = ((132, 160, 124), (1.4, 1.4, 1.4))
-_DCE: tuple[tuple[int, int, int], tuple[float, float, float]] = ((96, 96, 22), (2.3, 2.3, 4.5))
+    after = replace(
+        before,
+        name="T1w_ce",
+        number=14,
+        description="Ax 3D T1 FSPGR +C",
+        start=1300.0,
+        contrast=True,
+    )
+    return (before, _flair(), *_flip_angles(), _dynamic_t1(), _dynamic_epi(), after)
 
 
 def _flair() -> Series:
     return Series(
-        "FLAIR",
-        3,
-        "Ax T2 FLAIR FS",
-        "flair",
-        (160, 160, 32),
-        (1.4, 1.4, 4.5),
-        9.0,
-        0.12,
-        160.0,
-        360.0,
-        6000.0,
-        12.0,
+        name="FLAIR",
+        number=3,
+        description="Ax T2 FLAIR FS",
+        method="flair",
+        shape=(160, 160, 32),
+        spacing=(1.4, 1.4, 4.5),
+        tr=9.0,
+        te=0.12,
+        flip=160.0,
         ti=2.5,
+        start=360.0,
+        scale=6000.0,
+        noise=12.0,
         factors=(1, 1, 3),
     )
 
 
 def _flip_angles() -> tuple[Series, ...]:
     return tuple(
-        Series(
-            f"vfa-{flip:02d}",
-            4 + k,
-            f"Ax 3D T1 map FA {flip}",
-            "spgr",
-            *_DCE,
-            0.005,
-            0.0014,
-            float(flip),
-            700.0 + 18.0 * k,
-            24000.0,
-            8.0,
-            tilt=-8.0,
-            center_z=22.0,
-            factors=(2, 2, 4),
+        replace(
+            _dynamic_t1(),
+            name=f"vfa-{flip:02d}",
+            number=4 + k,
+            description=f"Ax 3D T1 map FA {flip}",
+            flip=float(flip),
+            start=700.0 + 18.0 * k,
+            noise=8.0,
+            frames=1,
+            frame_time=0.0,
+            contrast=False,
         )
         for k, flip in enumerate((2, 5, 10, 15, 20))
     )
@@ -188,17 +168,18 @@ def _flip_angles() -> tuple[Series, ...]:
 
 def _dynamic_t1() -> Series:
     return Series(
-        "dce",
-        11,
-        "Ax 3D DCE Perfusion",
-        "spgr",
-        *_DCE,
-        0.005,
-        0.0014,
-        15.0,
-        DCE_START,
-        24000.0,
-        10.0,
+        name="dce",
+        number=11,
+        description="Ax 3D DCE Perfusion",
+        method="spgr",
+        shape=(96, 96, 22),
+        spacing=(2.3, 2.3, 4.5),
+        tr=0.005,
+        te=0.0014,
+        flip=15.0,
+        start=DCE_START,
+        scale=24000.0,
+        noise=10.0,
         tilt=-8.0,
         center_z=22.0,
         frames=60,
@@ -210,18 +191,18 @@ def _dynamic_t1() -> Series:
 
 def _dynamic_epi() -> Series:
     return Series(
-        "dsc",
-        12,
-        "Ax DSC Perfusion GRE EPI",
-        "epi",
-        (96, 96, 20),
-        (2.3, 2.3, 5.0),
-        1.5,
-        0.03,
-        60.0,
-        DSC_START,
-        3000.0,
-        11.0,
+        name="dsc",
+        number=12,
+        description="Ax DSC Perfusion GRE EPI",
+        method="epi",
+        shape=(96, 96, 20),
+        spacing=(2.3, 2.3, 5.0),
+        tr=1.5,
+        te=0.03,
+        flip=60.0,
+        start=DSC_START,
+        scale=3000.0,
+        noise=11.0,
         tilt=-10.0,
         center_z=22.0,
         frames=60,

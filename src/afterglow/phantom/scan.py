@@ -202,14 +202,14 @@ def _sampled(
 ) -> physics.Curve:
     """Return a curve at the given times; a 3D frame sees the mean about its centre of k-space."""
     if series.method != "spgr" or series.frames == 1:
-        return np.interp(times, contrast.time, curve)
+        return np.asarray(np.interp(times, contrast.time, curve))
     window = np.linspace(0.35, 0.65, 16) * series.frame_time
-    return np.interp(times[:, None] + window, contrast.time, curve).mean(axis=1)
+    return np.asarray(np.interp(times[:, None] + window, contrast.time, curve).mean(axis=1))
 
 
 @lru_cache(maxsize=64)
 def _course(center: CenterPlan, tissue: Tissue, samples: int) -> physics.Course:
-    time = physics.STEP * np.arange(samples)
+    time = physics.clock((samples - 1) * physics.STEP)[:samples]
     blood = physics.arterial_blood(time, injections(center))
     return physics.course(tissue, time, blood, center.hematocrit)
 
@@ -218,23 +218,19 @@ def _receive_field(session: Session, grid: Grid) -> Floats:
     """Return the smooth sensitivity of the coil, about 1, fixed to the scanner."""
     rng = generator(session.plan.seed, session.subject.patient, session.visit, "coil")
     c = rng.uniform(-0.10, 0.10, 6)
-    axes = [np.arange(n, dtype=np.float32) for n in grid.shape]
-    index = np.stack(np.meshgrid(*axes, indexing="ij"))
-    world = np.tensordot(grid.affine[:3, :3], index, axes=1) + grid.affine[:3, 3].reshape(
-        3, 1, 1, 1
-    )
-    x, y, z = world / 90.0
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"))
+    world = np.tensordot(grid.affine[:3, :3], index, axes=1)
+    x, y, z = (world + grid.affine[:3, 3].reshape(3, 1, 1, 1)) / 90.0
     exponent = c[0] * x + c[1] * y + c[2] * z + c[3] * x * y + c[4] * y * z
-    return np.exp(exponent + 0.12 * (x**2 + y**2 + z**2 - 1.0) + 0.3 * c[5] * z**2).astype(
-        np.float32
-    )
+    exponent += 0.12 * (x**2 + y**2 + z**2 - 1.0) + 0.3 * c[5] * z**2
+    return np.asarray(np.exp(exponent), dtype=np.float32)
 
 
 def _stored(clean: Floats, noise: float, rng: np.random.Generator) -> NDArray[np.int16]:
     """Return the magnitude of the signal in complex noise, rounded to stored integers."""
     real = clean + noise * rng.standard_normal(clean.shape, dtype=np.float32)
     imaginary = noise * rng.standard_normal(clean.shape, dtype=np.float32)
-    return np.clip(np.rint(np.hypot(real, imaginary)), 0, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(np.hypot(real, imaginary)), 0, 32767), dtype=np.int16)
 
 
 def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
