@@ -1,20 +1,16 @@
 """Stage `cohort`: published rules, validated models, and the reason where there are none."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from afterglow.cohort import rules
 from afterglow.cohort.analysis import Analysis, analyse, rule_catalogue
 from afterglow.cohort.artifact import save_model
 from afterglow.cohort.figures import validation_figures
+from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
 from afterglow.tables.models import FlowRow, PerformanceRow, PredictionRow, RuleRow
 from afterglow.tables.write import write_table
-
-if TYPE_CHECKING:
-    from afterglow.provenance.job import Job
 
 
 def main(job: Job) -> None:

@@ -1,7 +1,5 @@
 """T1 and tracer kinetics of one session's dynamic contrast-enhanced series."""
 
-from __future__ import annotations
-
 from afterglow.errors import NotEvaluable
 from afterglow.perfusion.dce_stage import run_session
 from afterglow.provenance.job import Job

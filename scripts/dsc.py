@@ -1,7 +1,5 @@
 """Blood volume, flow and leakage of one session's dynamic susceptibility contrast series."""
 
-from __future__ import annotations
-
 from afterglow.errors import NotEvaluable
 from afterglow.perfusion.dsc_stage import run_session
 from afterglow.provenance.job import Job

@@ -1,7 +1,5 @@
 """Regions, reference tissue and measurements of one session."""
 
-from __future__ import annotations
-
 from afterglow.errors import NotEvaluable
 from afterglow.lesions.inputs import load_labels
 from afterglow.lesions.session import SessionLesions, measure_perfusion, measure_shapes

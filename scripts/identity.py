@@ -1,7 +1,5 @@
 """Who is who among the lesions of one subject, over all sessions."""
 
-from __future__ import annotations
-
 import json
 
 from afterglow.errors import NotEvaluable

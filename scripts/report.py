@@ -1,14 +1,8 @@
 """Stage `report`: the page of one session."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
 from afterglow.report.session import ORDER, session_page
-
-if TYPE_CHECKING:
-    from afterglow.provenance.job import Job
 
 
 def main(job: Job) -> None:

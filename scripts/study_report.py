@@ -1,18 +1,14 @@
 """Stage `study_report`: the page of the study, and its accuracy where truth is known."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
 from afterglow.report.accuracy import Agreement, assess, read_truth
 from afterglow.report.cohort import cohort_page
 from afterglow.report.crosswalk import locator
 from afterglow.report.render import data_uri
-
-if TYPE_CHECKING:
-    from afterglow.provenance.job import Job
 
 TABLES = ("sessions", "lesions", "features", "rules", "performance", "flow", "failures")
 CAPTIONS = {

@@ -1,7 +1,5 @@
 """One table of each kind for the whole study, with its dictionary."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from afterglow import __version__

@@ -150,7 +150,7 @@ def run_study(
     AfterglowError
         Another run is at work on the study, or Snakemake could not start.
     """
-    with _driver_lock(study.out):
+    with _driver_lock(study.out), _checkpointed(study.out):
         _forget_absent(study)
         dag, planned = plan_study(study, selection, force=force, retry_failed=retry_failed)
         ran = dict(planned)
@@ -169,9 +169,6 @@ def run_study(
             late = {i: why for i, why in planned.items() if STAGES[i[0]].level == "study"}
             ran |= late
             _bring_up(call, dag, list(late))
-            absent += _absent(dag, late)
-        append_checkpoint(study.out)
-        shutil.rmtree(study.out / ".work", ignore_errors=True)
         return RunResult(dag, ran, absent)
 
 
@@ -314,6 +311,16 @@ def _absent(dag: Dag, planned: dict[JobId, list[Reason]]) -> list[dict[str, str 
                 }
             )
     return missing
+
+
+@contextmanager
+def _checkpointed(out: Path) -> Iterator[None]:
+    """Cover whatever was recorded by a checkpoint, however the run ends."""
+    try:
+        yield
+    finally:
+        append_checkpoint(out)
+        shutil.rmtree(out / ".work", ignore_errors=True)
 
 
 def _forget_absent(study: Study) -> None:

@@ -71,7 +71,7 @@ STAGES: dict[str, Stage] = {
             "report",
             "session",
             ("bids", "anat", "dsc", "dce", "features"),
-            ("study",),
+            ("report.session",),
             ("jinja2", "matplotlib"),
         ),
         Stage(
