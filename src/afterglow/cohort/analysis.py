@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,19 @@ def analyse(
     marks = matrix.landmarks(tables["lesions"], mixed=config.mixed)
     design = matrix.design(marks, tables["features"], tables["lesions"])
     figures = performance.rule_rows(listed, calls, design, config.prevalence)
+    found = validate(design, config, say)
+    return replace(
+        found,
+        rules=calls,
+        performance=figures + found.performance,
+        flow=_flow(marks, found.validation),
+    )
+
+
+def validate(
+    design: Design, config: CohortConfig, say: Callable[[str], None] = lambda _: None
+) -> Analysis:
+    """Validate all models on a design, or say why that is impossible."""
     try:
         validation.feasible(
             design,
@@ -70,10 +83,10 @@ def analyse(
     except NotEvaluable as reason:
         say(f"validation impossible, because {reason.detail}")
         why = {"possible": False, "reason": reason.reason, "detail": reason.detail}
-        return Analysis(calls, [], figures, why, _flow(marks, why), design=design)
-    predictions, more, checks = _validate(design, config, say)
+        return Analysis([], [], [], why, [], design=design)
+    predictions, figures, checks = _validate(design, config, say)
     why = {"possible": True, "reason": "", "detail": ""}
-    return Analysis(calls, predictions, figures + more, why, _flow(marks, why), checks, design)
+    return Analysis([], predictions, figures, why, [], checks, design)
 
 
 def _flow(marks: matrix.Landmarks, why: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -96,18 +96,28 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dump(fitted: Any, path: Path) -> None:
-    """Write a fitted pipeline; the archive's member dates are fixed, for equal bytes."""
+    """Write a fitted pipeline so that equal models give equal bytes.
+
+    skops names objects by their address in memory and dates its members by the clock: addresses
+    are numbered in order of appearance, dates fixed.
+    """
     import io
+    import re
     import zipfile
 
     import skops.io
 
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(fitted))) as raw:
+        content = {name: raw.read(name) for name in raw.namelist()}
+    schema = content.pop("schema.json").decode("utf-8")
+    order = dict.fromkeys(re.findall(r'"__id__": (\d+)|"(\d+)\.npy"', schema))
+    number = {next(filter(None, found)): str(i) for i, found in enumerate(order, start=1)}
+    schema = re.sub(r'(?<="__id__": )\d+', lambda m: number[m[0]], schema)
+    schema = re.sub(r'(?<=")\d+(?=\.npy")', lambda m: number[m[0]], schema)
+    members = {f"{number[Path(n).stem]}.npy": data for n, data in content.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        zipfile.ZipFile(io.BytesIO(skops.io.dumps(fitted))) as raw,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as fixed,
-    ):
-        for name in sorted(raw.namelist()):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as fixed:
+        for name, data in sorted((members | {"schema.json": schema.encode()}).items()):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
-            fixed.writestr(info, raw.read(name))
+            fixed.writestr(info, data)

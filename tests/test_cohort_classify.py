@@ -1,0 +1,158 @@
+"""Classification of a plain table from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from afterglow.cohort.classify import apply_model, classify_table
+from afterglow.config.cohort import CohortConfig
+from afterglow.errors import AfterglowError
+from cohort_simulation import simulate
+
+CONFIG = CohortConfig(
+    models=["logistic"], bootstrap=0, permutations=0, outer_folds=3, inner_folds=2
+)
+
+
+def write(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    design = simulate(21, n_patients=40, signal=1.5, n_features=5)
+    rows, labels = [], []
+    for i, patient in enumerate(design.patients):
+        keys = {"patient": str(patient), "lesion": f"L{i:03d}", "site": str(design.centers[i])}
+        rows.append(keys | {n: float(v) for n, v in zip(design.names, design.x[i], strict=True)})
+        label = "progression" if design.y[i] else "radiation necrosis"
+        labels.append({"patient": str(patient), "lesion": f"L{i:03d}", "label": label})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "features.parquet")
+    write(folder / "features.csv", rows)
+    write(folder / "outcomes.csv", labels)
+    found = classify_table(
+        folder / "features.parquet", folder / "outcomes.csv", folder / "out", config=CONFIG
+    )
+    return folder, rows, labels, found
+
+
+def test_a_plain_table_is_classified(files):
+    folder, rows, _, found = files
+    table = pq.read_table(folder / "out/predictions.parquet").to_pylist()
+    nested = [r for r in table if r["split"] == "nested_3fold"]
+    assert len(nested) == len(rows)
+    area = next(r for r in found.performance if r["metric"] == "auc")
+    assert area["value"] > 0.7
+    card = json.loads((folder / "out/model/card.json").read_text())
+    assert card["fitted"]
+    assert set(card["domain"]) == {f"f{i}" for i in range(5)}
+
+
+def test_csv_and_parquet_give_the_same(files, tmp_path):
+    folder, _, _, found = files
+    again = classify_table(
+        folder / "features.csv", folder / "outcomes.csv", tmp_path, config=CONFIG
+    )
+    assert again.performance == found.performance
+    for name in ("predictions.parquet", "model/card.json", "model/model.skops"):
+        assert (tmp_path / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_the_model_is_applied_and_refuses_what_it_never_saw(files, tmp_path):
+    folder, rows, _, _ = files
+    new = [dict(rows[0]), dict(rows[1]) | {"f0": 50.0}, dict(rows[2]) | {"f1": None}]
+    found = apply_model(folder / "out/model", write(tmp_path / "new.csv", new))
+    assert 0 < found[0]["probability"] < 1
+    assert set(found[0]["explanation"]) <= {f"f{i}" for i in range(5)}
+    assert np.isnan(found[1]["probability"])
+    assert found[1]["reasons"][0].startswith("f0:50 outside")
+    assert found[2]["reasons"] == ["f1:missing"]
+
+
+def test_a_table_without_a_feature_of_the_model_is_refused(files, tmp_path):
+    folder, rows, _, _ = files
+    new = [{k: v for k, v in rows[0].items() if k != "f3"}]
+    with pytest.raises(AfterglowError, match="lacks 1 features of the model: f3"):
+        apply_model(folder / "out/model", write(tmp_path / "new.csv", new))
+
+
+BROKEN = [
+    ({"patient": None}, {}, "column `subject` is missing"),
+    ({"lesion": None}, {}, "column `lesion_id` is missing"),
+    ({"f0": "high"}, {}, "column `f0` holds 'high' in row 1"),
+    ({}, {"label": None}, "column `label` is missing"),
+    ({}, {"lesion": None}, "column `lesion_id` is missing"),
+    ({}, {"label": "perhaps"}, "no label is of a known kind, found perhaps"),
+    ({}, {"patient": "nobody"}, "no lesion of the table has a label"),
+]
+
+
+@pytest.mark.parametrize(("feature", "outcome", "message"), BROKEN)
+def test_what_is_wrong_with_a_table_is_said(files, tmp_path, feature, outcome, message):
+    _, rows, labels, _ = files
+
+    def spoil(row, change):
+        return {k: change.get(k, v) for k, v in row.items() if change.get(k, "") is not None}
+
+    features = write(tmp_path / "f.csv", [spoil(r, feature) for r in rows])
+    outcomes = write(tmp_path / "o.csv", [spoil(r, outcome) for r in labels])
+    with pytest.raises(AfterglowError, match=message):
+        classify_table(features, outcomes, tmp_path, config=CONFIG)
+
+
+def test_rows_that_repeat_a_lesion_and_empty_tables(files, tmp_path):
+    folder, rows, _, _ = files
+    path = write(tmp_path / "f.csv", [rows[0], rows[0]])
+    with pytest.raises(AfterglowError, match="row 2 repeats"):
+        classify_table(path, folder / "outcomes.csv", tmp_path)
+    path.write_text("patient,lesion,f0\n")
+    with pytest.raises(AfterglowError, match="no rows"):
+        classify_table(path, folder / "outcomes.csv", tmp_path)
+    with pytest.raises(AfterglowError, match=r"kind `\.xls`"):
+        classify_table(tmp_path / "f.xls", folder / "outcomes.csv", tmp_path)
+
+
+def test_too_few_cases_leave_a_card_that_says_so(files, tmp_path):
+    folder, rows, _, _ = files
+    path = write(tmp_path / "f.csv", rows[:6])
+    found = classify_table(path, folder / "outcomes.csv", tmp_path, config=CONFIG)
+    assert not found.validation["possible"]
+    assert pq.read_table(tmp_path / "predictions.parquet").num_rows == 0
+    with pytest.raises(AfterglowError, match="no model was fitted, because"):
+        apply_model(tmp_path / "model", path)
+
+
+def test_the_long_form_is_spread(files, tmp_path):
+    folder, rows, _, found = files
+    long = [
+        {
+            "subject": r["patient"],
+            "lesion_id": r["lesion"],
+            "center": r["site"],
+            "session": "s1",
+            "region": "lesion",
+            "map": name,
+            "statistic": "median",
+            "value": r[name],
+            "evaluable": True,
+        }
+        for r in rows
+        for name in (f"f{i}" for i in range(5))
+    ]
+    pq.write_table(pa.Table.from_pylist(long), tmp_path / "long.parquet")
+    again = classify_table(
+        tmp_path / "long.parquet", folder / "outcomes.csv", tmp_path, config=CONFIG
+    )
+    assert again.design.names == tuple(f"lesion_f{i}_median" for i in range(5))
+    assert [r["value"] for r in again.performance] == [r["value"] for r in found.performance]
