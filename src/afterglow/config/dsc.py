@@ -20,6 +20,13 @@ class DSCConfig(Section):
     max_kep: float = Field(
         5.0, gt=0, le=60, description="Largest efflux rate of the bidirectional model (1/min)."
     )
+    shape_terms: int = Field(
+        1,
+        ge=0,
+        le=2,
+        description="Derivatives of the reference curve fitted beside it in `bsw`, so that delay "
+        "and dispersion do not pass for leakage (count).",
+    )
     deconvolution: Literal["osvd", "csvd", "ssvd", "tikhonov", "vascular"] = Field(
         "osvd", description="Deconvolution for CBF, MTT and Tmax."
     )

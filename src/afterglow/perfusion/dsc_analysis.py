@@ -48,6 +48,8 @@ class DSCSeries:
         Frames left out for motion.
     slice_offsets : array (z,) or None
         Acquisition of each slice after the frame time (s).
+    search : bool array (x, y, z) or None
+        Where to look for arteries; the brain by default.
     """
 
     signal: NDArray[np.floating]
@@ -59,6 +61,7 @@ class DSCSeries:
     white_matter: NDArray[np.floating] | None
     censored: NDArray[np.bool_]
     slice_offsets: NDArray[np.float64] | None = None
+    search: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -204,7 +207,7 @@ def _run(work: _Work, mean: NDArray[np.float64]) -> DSCResult:
     nawm = _white_matter(work, good & ~near)
     _relative(work, nawm)
     _signal_measures(work, good)
-    aif, why = _flow(work, corrected, good, reasons)
+    aif, why = _flow(work, corrected, good)
     regions = {"brain": good, "reference": reference, "nawm": nawm, "lesions": lesion_rows & good}
     return DSCResult(
         maps={name: _volume(values, series.mask) for name, values in work.maps.items()},
@@ -242,6 +245,7 @@ def _volumes(
         work.config.leakage_model,
         kept=work.kept,
         max_kep=work.config.max_kep,
+        shape_terms=work.config.shape_terms,
     )
     _add(work, "CBV", area(found.corrected, work.time, span, work.kept), good)
     _add(work, "K1", found.k1, good)
@@ -304,14 +308,9 @@ def _flow(
     work: _Work,
     corrected: NDArray[np.float64],
     good: NDArray[np.bool_],
-    reasons: NDArray[np.uint8],
 ) -> tuple[ArterialInput | None, str]:
     """Add CBF, MTT and Tmax where an arterial input is found."""
-    blocking = Reason.NOT_FINITE | Reason.SATURATED
-    eligible = ((reasons & np.uint8(blocking)) == 0) & ~work.inside(work.series.lesions)
-    volume = np.full((*work.series.mask.shape, work.time.size), np.nan, np.float32)
-    volume[work.series.mask] = work.rates
-    found = detect(volume, work.time, _flags(eligible, work.series.mask), kind="dsc")
+    found = _artery(work)
     if not found.evaluable:
         work.warnings.append(f"no CBF, MTT, Tmax: no arterial input ({found.reason})")
         return None, found.reason
@@ -333,6 +332,29 @@ def _flow(
     if maps.cth is not None:
         _add(work, "CTH", maps.cth, usable)
     return found, ""
+
+
+def _artery(work: _Work) -> ArterialInput:
+    """Find the arterial input around the brain, outside lesions and unsaturated voxels."""
+    series, windows = work.series, work.windows
+    where = series.mask if series.search is None else series.search | series.mask
+    if series.lesions is not None:
+        where = where & ~series.lesions
+    signal = series.signal[..., where, :].astype(np.float64)
+    signal = _bridged(signal, series.time, ~series.censored)
+    rates = delta_r2star(signal, series.echo_times, windows.baseline)[:, windows.baseline[0] :]
+    shown = (signal[0] if len(series.echo_times) == 2 else signal)[:, windows.baseline[0] :]
+    reasons = judge_voxels(
+        shown,
+        rates,
+        work.frames(windows.baseline),
+        work.frames(windows.first_pass),
+        np.zeros(len(rates), bool),
+    )
+    blocking = np.uint8(Reason.NOT_FINITE | Reason.SATURATED | Reason.LOW_SNR | Reason.NO_BOLUS)
+    volume = np.full((*where.shape, work.time.size), np.nan, np.float32)
+    volume[where] = rates
+    return detect(volume, work.time, _flags((reasons & blocking) == 0, where), kind="dsc")
 
 
 def _slice_shift(series: DSCSeries, artery: NDArray[np.bool_]) -> NDArray[np.float64] | float:

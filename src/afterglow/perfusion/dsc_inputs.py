@@ -14,12 +14,14 @@ from afterglow.bids.images import load_nifti
 from afterglow.bids.sidecars import read_json
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.perfusion.dsc_analysis import DSCSeries
-from afterglow.perfusion.dsc_reference import brain_like
+from afterglow.perfusion.dsc_reference import brain_like, grown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Find = Callable[[str], Path]
+
+_VESSEL_MARGIN = 6.0
 
 
 @dataclass
@@ -85,6 +87,9 @@ def gather(
         lesions=masks.lesions,
         white_matter=masks.white_matter,
         censored=_censored(find, part.get("motion"), time.size),
+        search=grown(masks.brain, affine, _VESSEL_MARGIN) & brain_like(data)
+        if part.get("brain")
+        else None,
         slice_offsets=slice_offsets(sidecar, data.shape[2]),
     )
     sources = list(dict.fromkeys([path, entry["path"], *masks.used]))

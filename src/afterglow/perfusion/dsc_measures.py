@@ -254,7 +254,7 @@ def _unbiased(
         seen = np.where(noise > 0, observed / noise, np.inf)
         far = observed - noise * (expected[-1] - ratios[-1])
         near = noise * np.interp(seen, expected, ratios)
-    return np.where(seen >= expected[-1], far, near)
+    return np.asarray(np.where(seen >= expected[-1], far, near))
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

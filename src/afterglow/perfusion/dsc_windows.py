@@ -20,6 +20,7 @@ _MIN_CNR = 6.0
 _MAX_RISE = 35.0
 _SECOND_PART = 0.45
 _SECOND_GAP = 12.0
+_FLAT = 0.2
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def find_windows(
     peak = found.first + int(np.argmax(smooth[found.first :]))
     if not np.isfinite(found.seconds) or smooth[peak] < max(_MIN_HEIGHT, _MIN_CNR * noise):
         fall = 100 * max(float(smooth[peak]), 0.0)
+        if fall > 10.0:
+            raise NotEvaluable("no_baseline", "the signal falls without steady frames before it")
         raise NotEvaluable("no_bolus", f"the mean signal falls by {fall:.1f} % only")
     _refuse_several(smooth, found.first, seconds)
     _refuse_other_shapes(found.seconds, smooth, peak, seconds)
@@ -202,10 +205,17 @@ def _refuse_several(smooth: NDArray[np.float64], first: int, seconds: NDArray[np
 
 
 def _first_pass_stop(smooth: NDArray[np.float64], peak: int) -> int:
-    """Return the frame after the first minimum behind the peak."""
+    """Return the frame after the first minimum behind the peak, or where the fall flattens out.
+
+    Without a minimum (a slow injection, whose recirculation begins within the first pass) the end
+    is where the curve falls at under a fifth of its steepest rate.
+    """
     low = 0.5 * smooth[peak]
-    for i in range(peak + 1, smooth.size - 1):
-        if smooth[i] < low and smooth[i + 1] >= smooth[i]:
+    fall = -np.diff(smooth[peak:])
+    steepest = float(fall.max(initial=0.0))
+    for i in range(peak + 1, smooth.size - 2):
+        slope = 0.5 * (smooth[i] - smooth[i + 2])
+        if smooth[i] < low and slope <= _FLAT * steepest:
             return i + 1
     return int(smooth.size)
 
