@@ -161,7 +161,7 @@ class CenterIndex:
         own = _take(masks, patient, uid, session.day) if session.status == "planned" else []
         session.private = {
             "center": session.center,
-            "instances": {file_hash(self.secret, row): _source(row) for row in rows},
+            "instances": {file_hash(self.secret, row): source_entry(row) for row in rows},
             "masks": {mask.file: mask.path for mask in own},
         }
         if session.status == "planned":
@@ -217,7 +217,7 @@ def _why_skipped(series: Mapping[str, Any]) -> str:
     return f"class_{series['class']}"
 
 
-def _source(row: Mapping[str, Any]) -> dict[str, Any]:
+def source_entry(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what conversion needs to open a file."""
     names = ("path", "member", "sop_uid", "header_sha256", "bytes", "pixel_offset", "pixel_length")
     return {name: row[name] for name in (*names, "transfer_syntax", "size", "mtime_ns")}
