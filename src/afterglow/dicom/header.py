@@ -23,7 +23,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UT", b"UN", b"UC", b"UR"})
 _LONG_VRS |= {b"SV", b"UV"}
 _MAX_DEPTH = 32
-_MAX_INFLATED = 256 * 2**20
+_MAX_INFLATED = 64 * 2**20
 _KNOWN_GROUPS = frozenset({0x0002, 0x0008})
 
 
