@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from afterglow.cohort import rules
-from afterglow.cohort.analysis import Analysis, analyse, rule_catalogue
+from afterglow.cohort.analysis import Analysis, analyse, needed_features, rule_catalogue
 from afterglow.cohort.artifact import save_model
 from afterglow.cohort.figures import validation_figures
 from afterglow.provenance.job import Job
@@ -41,8 +41,12 @@ def main(job: Job) -> None:
 def _tables(job: Job) -> dict[str, list[dict[str, Any]]]:
     import pyarrow.parquet as pq
 
+    needed = needed_features(job.study.cohort)
+    filters = {"features": [(name, "in", values) for name, values in needed.items()]}
     return {
-        name: pq.read_table(job.path(f"tables/{name}.parquet")).to_pylist()
+        name: pq.read_table(
+            job.path(f"tables/{name}.parquet"), filters=filters.get(name)
+        ).to_pylist()
         for name in ("features", "sessions", "lesions")
     }
 

@@ -6,11 +6,19 @@ from typing import Any
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
 from afterglow.report.accuracy import Agreement, assess, read_truth
+from afterglow.report.checklists import fill_checklists, write_checklists
 from afterglow.report.cohort import cohort_page
 from afterglow.report.crosswalk import locator
 from afterglow.report.render import data_uri
 
 TABLES = ("sessions", "lesions", "features", "rules", "performance", "flow", "failures")
+# The page shows medians; a large study's features table holds millions of other rows.
+FILTERS = {
+    "features": [
+        ("statistic", "==", "median"),
+        ("region", "in", ["lesion", "whole_brain_nawm", "contralateral_nawm"]),
+    ]
+}
 CAPTIONS = {
     "roc": "Receiver operating characteristic of out-of-fold predictions.",
     "calibration": "Observed share of progressions against predicted probability, in fifths.",
@@ -31,12 +39,15 @@ def main(job: Job) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         job.out("cohort/accuracy.json").write_text(text, encoding="utf-8")
         job.summary["accuracy"] = content
+    checklists = fill_checklists(tables, summary)
+    write_checklists(checklists, job.out("cohort/reporting/metrics.json").parent)
     html = cohort_page(
         tables,
         summary,
         catalogue,
         study=job.study.study,
         accuracy=accuracy,
+        checklists=list(checklists.values()),
         figures=[_figure(job, name) for name in summary.get("figures") or []],
         record_id=job.key,
     )
@@ -51,7 +62,8 @@ def _table(job: Job, name: str) -> list[dict[str, Any]]:
     relative = f"tables/{name}.parquet"
     if not (job.root / relative).exists():
         return []
-    rows: list[dict[str, Any]] = pq.read_table(job.path(relative)).to_pylist()
+    table = pq.read_table(job.path(relative), filters=FILTERS.get(name))
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 

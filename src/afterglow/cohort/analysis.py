@@ -112,6 +112,19 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
     }
 
 
+def needed_features(config: CohortConfig) -> dict[str, list[str]]:
+    """Return the regions and statistics that rules and models look at.
+
+    The features table of a large study holds millions of rows; the rest of it need not be read.
+    """
+    listed = [m for r in rules.load_rules(config.rules) for m in r.measurements]
+    wanted = [m for m in listed if m.source == "features"]
+    return {
+        "region": sorted({*matrix.REGIONS, *(m.region for m in wanted)}),
+        "statistic": sorted({*matrix.STATISTICS, *(m.statistic for m in wanted)}),
+    }
+
+
 def candidate_models(config: CohortConfig) -> list[ModelSpec]:
     """Return the models to validate; the baselines are always among them."""
     names = [*config.models, *(b for b in BASELINES if b not in config.models)]

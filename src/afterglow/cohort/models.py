@@ -20,8 +20,8 @@ PERFUSION = (
 class ModelSpec:
     """One candidate model.
 
-    ``make`` builds an unfitted pipeline from one of ``grid``; ``features`` picks columns (None:
-    all).
+    ``make`` builds an unfitted pipeline from one of ``grid``, which tunes its last step only;
+    ``features`` picks columns (None: all).
     """
 
     name: str

@@ -225,12 +225,23 @@ def _tune(part: Design, spec: ModelSpec, inner: int, seed: int) -> dict[str, Any
         return spec.grid[0]
     losses = np.zeros(len(spec.grid))
     for train, test in _inner_folds(part, inner, seed):
+        seen, unseen = _prepared(spec, part, train, test)
+        truth = part.y[test]
         for i, choice in enumerate(spec.grid):
-            fitted = spec.make(choice).fit(part.x[train], part.y[train])
-            p = np.clip(fitted.predict_proba(part.x[test])[:, 1], 1e-9, 1 - 1e-9)
-            truth = part.y[test]
+            last = spec.make(choice)[-1].fit(seen, part.y[train])
+            p = np.clip(last.predict_proba(unseen)[:, 1], 1e-9, 1 - 1e-9)
             losses[i] -= float((truth * np.log(p) + (1 - truth) * np.log(1 - p)).sum())
     return spec.grid[int(np.argmin(losses))]
+
+
+def _prepared(
+    spec: ModelSpec, part: Design, train: Index, test: Index
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return training and test features after the steps that no setting of the grid changes."""
+    steps = spec.make(spec.grid[0])[:-1]
+    if not len(steps):
+        return part.x[train], part.x[test]
+    return steps.fit_transform(part.x[train], part.y[train]), steps.transform(part.x[test])
 
 
 def _inner_folds(part: Design, inner: int, seed: int) -> Iterator[Fold]:

@@ -29,6 +29,7 @@ def cohort_page(
     study: str,
     accuracy: Sequence[Agreement] | None,
     figures: Sequence[Mapping[str, str]] = (),
+    checklists: Sequence[Mapping[str, Any]] = (),
     record_id: str = "",
 ) -> str:
     """Return the page of a study.
@@ -47,6 +48,8 @@ def cohort_page(
         Agreement with truth; None where the study has no truth.
     figures : sequence of mapping
         Figures of the validated models: ``src``, ``alt``, ``caption``.
+    checklists : sequence of mapping
+        Filled reporting checklists.
     record_id : str
         Key of the page.
     """
@@ -72,6 +75,7 @@ def cohort_page(
         checks=_checks(cohort.get("checks") or {}),
         performance=_performance(rows["performance"]),
         figures=figures,
+        checklists=checklists,
         accuracy=None if accuracy is None else [_agreement(a) for a in accuracy],
         record_id=record_id,
     )
