@@ -1,0 +1,147 @@
+"""The dynamic series of one session: motion, registration, and anatomy on their native grids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from afterglow.anat import figures, motion, quality, registration
+from afterglow.anat.bias import head
+from afterglow.anat.grids import Volume
+from afterglow.anat.registration import Side
+from afterglow.anat.session import FAILURES
+from afterglow.anat.transforms import average, resample, resample_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from afterglow.anat.motion import Motion
+    from afterglow.anat.session import Anatomy
+    from afterglow.anat.store import Store
+    from afterglow.config.anat import AnatConfig
+
+Kind = Literal["dsc", "dce"]
+
+
+def run_dynamic(
+    store: Store,
+    anatomy: Anatomy,
+    bids: dict[str, Any],
+    kind: Kind,
+    settings: AnatConfig,
+    threads: int,
+) -> dict[str, Any] | None:
+    """Correct one dynamic series for motion and bring the anatomy to its grid.
+
+    Returns
+    -------
+    dict or None
+        The block of the stage's summary, None where the session has no such series. Where the
+        registration fails, ``evaluable`` is False and brain, tissues and lesions are None: masks
+        in the wrong place are worse than none.
+    """
+    store.transforms[f"{kind}_to_T1w"] = None
+    entry = (bids.get("series") or {}).get(kind)
+    if not entry:
+        return None
+    try:
+        series = store.load(entry["path"])
+        if series.values.ndim != 4 or float(np.ptp(series.values)) == 0.0:
+            store.problem(kind, "the series is blank or has one volume", "look at the series")
+            return None
+        return _process(store, anatomy, bids, kind, series, settings, threads)
+    except FAILURES as error:
+        store.problem(kind, str(error), "look at the series; exclude it if it is broken")
+        return None
+
+
+def _process(
+    store: Store,
+    anatomy: Anatomy,
+    bids: dict[str, Any],
+    kind: Kind,
+    series: Volume,
+    settings: AnatConfig,
+    threads: int,
+) -> dict[str, Any]:
+    moved = motion.estimate(series, settings)
+    corrected = motion.correct(series, moved)
+    figures.motion(moved, store.figure(f"motion{kind.upper()}"))
+    block: dict[str, Any] = {
+        "moco": store.save(series.like(corrected), store.name("perf", kind, desc="moco")),
+        "motion": _write_motion(store, kind, moved),
+        "evaluable": True,
+        "reason": "",
+        "brain": None,
+        "probseg": None,
+        "lesions": None,
+    }
+    target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
+    matrix = registration.linear(
+        Side(target), Side(anatomy.t1w, anatomy.near), settings, threads=threads
+    )
+    figures.registration(target, anatomy.t1w, matrix, store.figure(f"registration{kind.upper()}"))
+    region = target.like(head(target.values))
+    verdict = quality.registration(target, anatomy.t1w, matrix, region, settings)
+    if kind == "dce":
+        block["vfa"] = _vfa(store, bids, target, settings)
+    if not store.judge(f"{kind}_to_T1w", verdict):
+        block["evaluable"], block["reason"] = False, "registration_failed"
+        return block
+    store.transforms[f"{kind}_to_T1w"] = matrix
+    return {**block, **_anatomy_on(store, anatomy, kind, target, matrix)}
+
+
+def _anatomy_on(
+    store: Store, anatomy: Anatomy, kind: Kind, target: Volume, matrix: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Write brain, tissues and lesions on the grid of a series."""
+    space, grid = anatomy.t1w.affine, (target.shape, target.affine, matrix)
+    brain = average(anatomy.brain.values, space, *grid) >= 0.5
+    tissues = {c: average(v, space, *grid) for c, v in anatomy.tissues.items()}
+    block: dict[str, Any] = {"lesions": None}
+    if anatomy.lesions is not None:
+        labels = resample_labels(anatomy.lesions.values, space, *grid)
+        brain = brain | (labels > 0)
+        name = store.name("perf", "dseg", space=kind, desc="lesions")
+        block["lesions"] = store.save(target.like(labels), name, "int16")
+    name = store.name("perf", "mask", space=kind, desc="brain")
+    block["brain"] = store.save(target.like(brain), name, "uint8")
+    block["probseg"] = {
+        c: store.save(target.like(v), store.name("perf", "probseg", space=kind, label=c))
+        for c, v in tissues.items()
+    }
+    return block
+
+
+def _vfa(
+    store: Store, bids: dict[str, Any], target: Volume, settings: AnatConfig
+) -> list[str | None]:
+    """Register the flip-angle images to the DCE target, in their order."""
+    entries = (bids.get("series") or {}).get("vfa") or []
+    paths: list[str | None] = []
+    for number, entry in enumerate(entries, start=1):
+        image = store.load(entry["path"])
+        matrix = motion.align(image, target, settings)
+        grid = (target.shape, target.affine, matrix)
+        values = resample(image.values, image.affine, *grid, 3, fill=np.nan)
+        flat = resample(image.values, image.affine, *grid, 0)
+        low, high = float(np.min(image.values)), float(np.max(image.values))
+        values = np.clip(np.where(np.isnan(values), flat, values), low, high)
+        name = store.name("perf", "VFA", space="dce", flip=number)
+        paths.append(store.save(target.like(values), name))
+    return paths
+
+
+def _write_motion(store: Store, kind: Kind, moved: Motion) -> str:
+    """Write the motion table (mm, degrees)."""
+    relative = store.name("perf", "motion", ".tsv", desc=kind)
+    names = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
+    lines = ["\t".join(["frame", *names, "framewise_displacement", "censored"])]
+    rows = zip(moved.parameters, moved.displacement, moved.censored, strict=True)
+    for frame, (six, jump, censored) in enumerate(rows):
+        numbers = [f"{v + 0.0:.5f}" for v in (*six, jump)]
+        lines.append("\t".join([str(frame), *numbers, str(int(censored))]))
+    store.out(relative).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return relative

@@ -1,0 +1,115 @@
+"""Brain extraction by outside programs, HD-BET and SynthStrip, through nipype."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from afterglow.anat.engine import workspace
+from afterglow.anat.grids import Volume
+from afterglow.bids.images import load_nifti, save_nifti
+from afterglow.errors import AfterglowError
+
+if TYPE_CHECKING:
+    from afterglow.config.anat import AnatConfig
+
+PROGRAMS = {"hdbet": "hd-bet", "synthstrip": "mri_synthstrip"}
+_REMEDY = {
+    "hdbet": "install HD-BET so that `hd-bet` is on the PATH, or set anat.brain_backend: bet",
+    "synthstrip": (
+        "install SynthStrip so that `mri_synthstrip` is on the PATH, or set anat.brain_backend: bet"
+    ),
+}
+
+
+def choose(backend: str) -> str:
+    """Return the back end to use; `auto` takes the first installed of hdbet, synthstrip, bet.
+
+    Raises
+    ------
+    AfterglowError
+        A program was asked for that is not on the PATH.
+    """
+    if backend == "auto":
+        return next((name for name, program in PROGRAMS.items() if shutil.which(program)), "bet")
+    if backend in PROGRAMS and shutil.which(PROGRAMS[backend]) is None:
+        raise AfterglowError(
+            f"the brain extraction program {PROGRAMS[backend]} is not installed",
+            where="anat.brain_backend",
+            expected=f"{PROGRAMS[backend]} on the PATH",
+            remedy=_REMEDY[backend],
+        )
+    return backend
+
+
+def run(backend: str, image: Volume, settings: AnatConfig) -> tuple[Volume, dict[str, Any]]:
+    """Run an outside program on an image; return its mask and what ran.
+
+    Raises
+    ------
+    AfterglowError
+        The program failed, or left no mask of the image's shape.
+    """
+    _check_weights(settings)
+    with workspace() as folder:
+        source, target = folder / "image.nii.gz", folder / "brain.nii.gz"
+        save_nifti(image.values, image.affine, source, dtype="float32")
+        interface, mask = _interface(backend, source, target, settings)
+        try:
+            interface.run(cwd=str(folder))
+        except Exception as error:
+            raise AfterglowError(
+                f"{PROGRAMS[backend]} failed: {_last_line(error)}",
+                where="brain extraction",
+                remedy=f"run `{PROGRAMS[backend]} --help`, check its weights, or use bet",
+            ) from error
+        if not mask.exists():
+            raise AfterglowError(
+                f"{PROGRAMS[backend]} ended well but wrote no mask",
+                where="brain extraction",
+                expected=mask.name,
+                remedy=_REMEDY[backend],
+            )
+        values, _ = load_nifti(mask)
+    if values.shape != image.shape:
+        raise AfterglowError(
+            f"{PROGRAMS[backend]} wrote a mask of shape {values.shape}", expected=str(image.shape)
+        )
+    facts = {"program": PROGRAMS[backend], "version": interface.version or "unknown"}
+    if settings.brain_weights:
+        facts["weights"] = Path(settings.brain_weights).name
+    return image.like(values > 0.5), facts
+
+
+def _interface(backend: str, source: Path, target: Path, settings: AnatConfig) -> tuple[Any, Path]:
+    """Return the configured nipype interface and where its mask will be."""
+    os.environ.setdefault("NIPYPE_NO_ET", "1")
+    os.environ.setdefault("NO_ET", "1")
+    from afterglow.anat.interfaces import HDBet, SynthStrip
+
+    if backend == "hdbet":
+        mask = target.with_name("brain_bet.nii.gz")
+        return HDBet(in_file=str(source), out_file=str(target), device="cpu"), mask
+    mask = target.with_name("mask.nii.gz")
+    interface = SynthStrip(in_file=str(source), out_mask=str(mask))
+    if settings.brain_weights:
+        interface.inputs.model = settings.brain_weights
+    return interface, mask
+
+
+def _check_weights(settings: AnatConfig) -> None:
+    if settings.brain_weights and not Path(settings.brain_weights).exists():
+        raise AfterglowError(
+            "the weights for brain extraction are missing",
+            where="anat.brain_weights",
+            expected="an existing file or folder",
+            remedy="correct the path, or remove the setting",
+        )
+
+
+def _last_line(error: Exception) -> str:
+    """Return the last words of a program's own error output."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__

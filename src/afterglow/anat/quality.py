@@ -1,0 +1,237 @@
+"""Verdicts: numbers against thresholds, so that a failed case announces itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from afterglow.anat.grids import Volume, coarse, onto
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from afterglow.config.anat import AnatConfig
+
+Word = Literal["pass", "look", "fail"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement with its reasons and the numbers behind it."""
+
+    verdict: Word
+    reasons: list[str]
+    numbers: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict for a stage's summary."""
+        numbers = {k: round(v, 4) for k, v in sorted(self.numbers.items())}
+        return {"verdict": self.verdict, "reasons": self.reasons, "numbers": numbers}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Where a number stops passing and where it fails; ``low`` limits are lower bounds."""
+
+    name: str
+    look: float
+    fail: float
+    low: bool = True
+
+    def judge(self, value: float) -> Word:
+        """Return the word for one value; a value that is not finite fails.
+
+        Examples
+        --------
+        >>> Limit("dice", 0.9, 0.8).judge(0.85)
+        'look'
+        """
+        sign = 1.0 if self.low else -1.0
+        if not np.isfinite(value) or sign * value < sign * self.fail:
+            return "fail"
+        return "look" if sign * value < sign * self.look else "pass"
+
+
+def judge(numbers: dict[str, float], limits: list[Limit]) -> Verdict:
+    """Weigh numbers against limits; the worst one decides."""
+    order: list[Word] = ["pass", "look", "fail"]
+    worst: Word = "pass"
+    reasons = []
+    for limit in limits:
+        if limit.name not in numbers:
+            continue
+        word = limit.judge(numbers[limit.name])
+        if word != "pass":
+            bound = limit.fail if word == "fail" else limit.look
+            relation = "below" if limit.low else "above"
+            reasons.append(f"{limit.name} {numbers[limit.name]:.3g} is {relation} {bound:.3g}")
+            worst = order[max(order.index(worst), order.index(word))]
+    return Verdict(worst, reasons, numbers)
+
+
+def brain(mask: Volume, hull: Volume, image: Volume, settings: AnatConfig) -> Verdict:
+    """Judge a brain mask by volume, roundness and overlap with the warped template.
+
+    Parameters
+    ----------
+    mask : Volume
+        Brain mask.
+    hull : Volume
+        The template's mask on the same grid, through the affine.
+    image : Volume
+        The image, for the contrast between the inside and a rim outside.
+    """
+    inside = np.asarray(mask.values) > 0.5
+    voxel = abs(float(np.linalg.det(mask.affine[:3, :3])))
+    volume = float(inside.sum()) * voxel / 1000.0
+    values = np.asarray(image.values)[inside]
+    middle = float(np.median(values)) if values.size else np.nan
+    spread = float(np.std(values)) / middle if middle else np.nan
+    numbers = {
+        "volume_ml": volume,
+        "template_dice": dice(inside, np.asarray(hull.values) > 0.5),
+        "variation": spread,
+        "surface_cm2": _surface(mask),
+    }
+    low, high = settings.brain_volume_look_ml, settings.brain_volume_fail_ml
+    limits = [
+        Limit("volume_ml", low[0], high[0]),
+        Limit("volume_ml", low[1], high[1], low=False),
+        Limit("template_dice", settings.brain_dice_look, settings.brain_dice_fail),
+        Limit("variation", 0.03, 0.005),
+    ]
+    return judge(numbers, limits)
+
+
+def registration(
+    fixed: Volume,
+    moving: Volume,
+    matrix: NDArray[np.float64],
+    region: Volume,
+    settings: AnatConfig,
+    *,
+    masks: tuple[Volume, Volume] | None = None,
+    rigid: bool = True,
+) -> Verdict:
+    """Judge a linear registration.
+
+    Similarity is the normalized mutual information inside ``region`` compared with that of the same
+    images when the alignment is spoilt by shifts of ``quality_shift_mm``: a good alignment is a
+    clear maximum, whatever the contrast.
+
+    Parameters
+    ----------
+    fixed, moving : Volume
+        Images.
+    matrix : ndarray, shape (4, 4)
+        World matrix from fixed to moving.
+    region : Volume
+        Brain mask on the grid of ``fixed``.
+    masks : pair of Volume, optional
+        Brain masks of fixed and moving; their overlap is judged.
+    rigid : bool
+        Judge the size of the move (rotation, translation), meaningful within a session.
+    """
+    small = coarse(fixed, settings.registration_mm)
+    where = onto(region, small, np.eye(4)).values > 0.5
+    source = coarse(moving, settings.registration_mm)
+    here = _similarity(small, source, matrix, where)
+    shifted = [
+        _similarity(small, source, _shift(axis, sign * settings.quality_shift_mm) @ matrix, where)
+        for axis in range(3)
+        for sign in (-1.0, 1.0)
+    ]
+    numbers = {
+        "nmi": here[0],
+        "peak": here[0] / max([1e-9, *(s[0] for s in shifted)]),
+        "coverage": here[1],
+        "rotation_deg": _rotation(matrix),
+        "scale": float(np.cbrt(abs(np.linalg.det(matrix[:3, :3])))),
+    }
+    limits = [
+        Limit("nmi", settings.nmi_look, settings.nmi_fail),
+        Limit("peak", settings.peak_look, settings.peak_fail),
+        Limit("coverage", settings.coverage_look, settings.coverage_fail),
+    ]
+    if rigid:
+        limits.append(Limit("rotation_deg", 30.0, 60.0, low=False))
+    else:
+        limits += [Limit("scale", 0.75, 0.6), Limit("scale", 1.3, 1.6, low=False)]
+    if masks is not None:
+        moved = onto(masks[1], masks[0], matrix).values > 0.5
+        numbers["brain_dice"] = dice(moved, np.asarray(masks[0].values) > 0.5)
+        limits.append(Limit("brain_dice", settings.overlap_look, settings.overlap_fail))
+    return judge(numbers, limits)
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Return the Dice overlap of two masks; 0 where both are empty."""
+    total = int(a.sum()) + int(b.sum())
+    return 2.0 * int((a & b).sum()) / total if total else 0.0
+
+
+def nmi(a: NDArray[Any], b: NDArray[Any], bins: int = 32) -> float:
+    """Return the normalized mutual information 2 I(A;B) / (H(A) + H(B)), 0 to 1.
+
+    Examples
+    --------
+    >>> x = np.arange(64.0)
+    >>> round(nmi(x, -x), 3), round(nmi(x, np.zeros(64)), 3)
+    (1.0, 0.0)
+    """
+    joint, _, _ = np.histogram2d(_ranked(a, bins), _ranked(b, bins), bins=bins)
+    p = joint / max(joint.sum(), 1.0)
+    h = [_entropy(q) for q in (p.sum(axis=1), p.sum(axis=0), p.ravel())]
+    return float(2.0 * (h[0] + h[1] - h[2]) / (h[0] + h[1])) if h[0] + h[1] > 0 else 0.0
+
+
+def _entropy(p: NDArray[np.float64]) -> float:
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _ranked(values: NDArray[Any], bins: int) -> NDArray[np.float64]:
+    """Return equal-count bins: monotone changes of contrast leave the measure as it is."""
+    values = np.asarray(values, dtype=np.float64).ravel()
+    edges = np.unique(np.percentile(values, np.linspace(0, 100, bins + 1)[1:-1]))
+    return np.asarray(np.digitize(values, edges), dtype=np.float64)
+
+
+def _similarity(
+    fixed: Volume, moving: Volume, matrix: NDArray[np.float64], where: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Return similarity, and the part of the region that the moving image covers."""
+    from afterglow.anat.transforms import resample
+
+    moved = resample(moving.values, moving.affine, fixed.shape, fixed.affine, matrix, fill=np.nan)
+    seen = where & np.isfinite(moved)
+    covered = float(seen.sum()) / max(int(where.sum()), 1)
+    if int(seen.sum()) < 100:
+        return 0.0, covered
+    return nmi(np.asarray(fixed.values)[seen], moved[seen]), covered
+
+
+def _shift(axis: int, mm: float) -> NDArray[np.float64]:
+    matrix = np.eye(4)
+    matrix[axis, 3] = mm
+    return matrix
+
+
+def _rotation(matrix: NDArray[np.float64]) -> float:
+    """Return the angle of the rotation part, degrees."""
+    u, _, vt = np.linalg.svd(matrix[:3, :3])
+    return float(np.degrees(np.arccos(np.clip((np.trace(u @ vt) - 1) / 2, -1, 1))))
+
+
+def _surface(mask: Volume) -> float:
+    """Return the area of the mask's faces, cm2, over 1.5 (the mean excess of a voxel surface)."""
+    small = coarse(mask, 2.0)
+    inside = np.pad(np.asarray(small.values) > 0.5, 1).astype(np.int8)
+    zooms = np.linalg.norm(small.affine[:3, :3], axis=0)
+    area = sum(
+        float(np.abs(np.diff(inside, axis=k)).sum()) * float(np.prod(zooms) / zooms[k])
+        for k in range(3)
+    )
+    return area / 150.0

@@ -1,0 +1,228 @@
+"""The anatomical stage of one session, from converted images to registered ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from afterglow.anat import bias, brain, figures, quality, registration, tissue
+from afterglow.anat.grids import Volume
+from afterglow.anat.registration import Side, lesion_free
+from afterglow.anat.template import load as load_template
+from afterglow.anat.transforms import resample
+from afterglow.errors import AfterglowError, NotEvaluable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from afterglow.anat.store import Store
+    from afterglow.config.anat import AnatConfig
+
+FAILURES = (AfterglowError, RuntimeError, ValueError, np.linalg.LinAlgError)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The session's space: the T1w that everything else is brought to.
+
+    Attributes
+    ----------
+    t1w : Volume
+        Bias-corrected whole head.
+    brain : Volume
+        Brain mask.
+    tissues : dict of str to ndarray
+        Posteriors ``GM``, ``WM``, ``CSF``.
+    lesions : Volume or None
+        Given labels.
+    near : Volume
+        Where a metric may look: brain and surroundings without lesions.
+    """
+
+    t1w: Volume
+    brain: Volume
+    tissues: dict[str, NDArray[np.float32]]
+    lesions: Volume | None
+    near: Volume
+
+
+def run_structural(
+    store: Store, bids: dict[str, Any], settings: AnatConfig, threads: int
+) -> tuple[Anatomy, dict[str, Any]]:
+    """Correct, extract and segment the session's T1w; bring the other anatomicals to it.
+
+    Returns
+    -------
+    Anatomy
+        What perfusion series are registered to.
+    dict
+        The part of the stage's summary that it fills.
+
+    Raises
+    ------
+    NotEvaluable
+        ``no_anatomical_image`` where the session has no T1w, ``blank_image`` where it is empty.
+    """
+    series = bids.get("series") or {}
+    raw = store.load(_reference_path(bids))
+    _refuse_blank(raw)
+    lesions = _lesions(store, bids, raw)
+    t1w, _ = bias.correct(raw, settings, threads=threads)
+    found = brain.extract(t1w, settings, lesions=lesions, threads=threads)
+    template = load_template()
+    hull = resample(
+        template.mask.values, template.mask.affine, t1w.shape, t1w.affine, found.to_template
+    )
+    verdict = quality.brain(found.mask, t1w.like(hull), t1w, settings)
+    store.judge("brain", verdict)
+    priors = {c: found.warp.pull(getattr(template, c.lower()), t1w) for c in tissue.CLASSES}
+    tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
+    plane = tissue.midsagittal(t1w, found.mask, found.to_template, settings)
+    near = lesion_free(_near(found.mask), lesions, settings.lesion_margin_mm)
+    anatomy = Anatomy(t1w, found.mask, tissues, lesions, near)
+    figures.brain(t1w, found.mask, store.figure("brain"))
+    store.transforms["T1w_to_MNI152"] = found.to_template
+    summary = _write_structural(store, anatomy, plane)
+    summary["brain_backend"] = {"name": found.backend, **found.facts}
+    summary["pre"] = _other(store, anatomy, series.get("T1w"), "pre", bids, settings, threads)
+    summary["flair"] = _other(store, anatomy, series.get("FLAIR"), "flair", bids, settings, threads)
+    return anatomy, summary
+
+
+def run_longitudinal(
+    store: Store,
+    anatomy: Anatomy,
+    reference: dict[str, Any] | None,
+    is_reference: bool,
+    settings: AnatConfig,
+    threads: int,
+) -> bool:
+    """Register the session's T1w to the reference session's; return whether that can be used.
+
+    ``reference`` is the summary of the reference session's stage, None where it has none.
+    """
+    if is_reference:
+        store.transforms["T1w_to_reference"] = np.eye(4)
+        return True
+    store.transforms["T1w_to_reference"] = None
+    if reference is None:
+        store.warn("the reference session has no anatomy: no registration over time")
+        return False
+    other, mask = store.load(reference["t1w"]), store.load(reference["brain"])
+    start = registration.centroid_start(anatomy.brain, mask)
+    matrix = registration.linear(
+        Side(anatomy.t1w, anatomy.near),
+        Side(other, _near(mask)),
+        settings,
+        start=start,
+        threads=threads,
+    )
+    verdict = quality.registration(
+        anatomy.t1w, other, matrix, anatomy.brain, settings, masks=(anatomy.brain, mask)
+    )
+    figures.registration(anatomy.t1w, other, matrix, store.figure("registrationReference"))
+    if not store.judge("T1w_to_reference", verdict):
+        return False
+    store.transforms["T1w_to_reference"] = matrix
+    return True
+
+
+def _reference_path(bids: dict[str, Any]) -> str:
+    series = bids.get("series") or {}
+    for name in (bids.get("reference"), "T1w_ce", "T1w"):
+        if name and series.get(name):
+            return str(series[name]["path"])
+    raise NotEvaluable("no_anatomical_image", "the session has no T1-weighted image")
+
+
+def _refuse_blank(image: Volume) -> None:
+    values = np.asarray(image.values)
+    if values.ndim != 3 or min(values.shape) < 8:
+        raise NotEvaluable("unusable_anatomical_image", f"its shape is {values.shape}")
+    if not np.isfinite(values).all() or float(np.ptp(values)) == 0.0:
+        raise NotEvaluable("blank_image", "the T1-weighted image holds no signal")
+
+
+def _lesions(store: Store, bids: dict[str, Any], image: Volume) -> Volume | None:
+    """Return the given labels on the image's grid, None where there are none."""
+    if not bids.get("mask"):
+        return None
+    labels = store.load(bids["mask"])
+    values = np.rint(np.asarray(labels.values)).astype(np.int32)
+    if labels.shape != image.shape or not np.allclose(labels.affine, image.affine, atol=1e-2):
+        values = resample(values, labels.affine, image.shape, image.affine, order=0).astype(
+            np.int32
+        )
+    return image.like(values)
+
+
+def _near(mask: Volume) -> Volume:
+    """Return the brain with 10 mm around it: skull and scalp help, face and neck move."""
+    from scipy import ndimage
+
+    from afterglow.anat.transforms import voxel_sizes
+
+    away = ndimage.distance_transform_edt(
+        np.asarray(mask.values) < 0.5, sampling=voxel_sizes(mask.affine)
+    )
+    return mask.like(away <= 10.0)
+
+
+def _write_structural(store: Store, anatomy: Anatomy, plane: tissue.Plane) -> dict[str, Any]:
+    t1w = anatomy.t1w
+    probseg = {
+        c: store.save(t1w.like(v), store.name("anat", "probseg", label=c))
+        for c, v in anatomy.tissues.items()
+    }
+    return {
+        "t1w": store.save(t1w, store.name("anat", "T1w", desc="preproc")),
+        "brain": store.save(anatomy.brain, store.name("anat", "mask", desc="brain"), "uint8"),
+        "probseg": probseg,
+        "midsagittal": {
+            "normal": [round(float(v), 6) for v in plane.normal],
+            "offset": round(plane.offset, 4),
+        },
+    }
+
+
+def _other(
+    store: Store,
+    anatomy: Anatomy,
+    entry: dict[str, Any] | None,
+    kind: str,
+    bids: dict[str, Any],
+    settings: AnatConfig,
+    threads: int,
+) -> str | None:
+    """Register one more anatomical image to the T1w and write it there; None where that fails."""
+    name = f"{kind}_to_T1w"
+    store.transforms[name] = None
+    if not entry or entry["path"] == _reference_path(bids):
+        return None
+    try:
+        image = store.load(entry["path"])
+        _refuse_blank(image)
+        matrix = registration.linear(
+            Side(anatomy.t1w, anatomy.near), Side(image), settings, threads=threads
+        )
+        verdict = quality.registration(anatomy.t1w, image, matrix, anatomy.brain, settings)
+    except (*FAILURES, NotEvaluable) as error:
+        store.problem(name, str(error), "look at the image; correct or exclude the series")
+        return None
+    figures.registration(anatomy.t1w, image, matrix, store.figure(f"registration{kind.title()}"))
+    if not store.judge(name, verdict):
+        return None
+    store.transforms[name] = np.linalg.inv(matrix)
+    if kind == "flair":
+        image, _ = bias.correct(image, settings, threads=threads)
+    t1w = anatomy.t1w
+    moved = resample(image.values, image.affine, t1w.shape, t1w.affine, matrix, 3)
+    low, high = float(np.min(image.values)), float(np.max(image.values))
+    target = (
+        store.name("anat", "T1w", space="T1w", desc="precontrast")
+        if kind == "pre"
+        else store.name("anat", "FLAIR", space="T1w", desc="preproc")
+    )
+    return store.save(t1w.like(np.clip(moved, low, high)), target)
