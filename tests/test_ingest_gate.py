@@ -1,0 +1,73 @@
+"""The gate finds identifiers wherever they hide, and only those."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from afterglow.config import Study
+from afterglow.config.center import CenterConfig
+from afterglow.dicom.gate import known_identifiers, scan_outputs
+from afterglow.dicom.index import build_index
+from ingest_dicom import DSC, T1W, Person, write_study
+
+SECRETS = {"secret-pid-0001": "patient identifier", "doe": "patient name", "19510203": "birth"}
+
+
+def places(out):
+    return {(leak.path, leak.place) for leak in scan_outputs(out, SECRETS)}
+
+
+def test_an_index_is_clean_and_its_identifiers_are_known(tmp_path):
+    write_study(tmp_path / "incoming", [T1W, DSC])
+    study = Study(study="t", out=tmp_path / "out",
+                  centers=[CenterConfig(name="north", dicom=[tmp_path / "incoming"])])  # fmt: skip
+    build_index(study)
+    known = known_identifiers(study)
+    person = Person()
+    assert {person.id.lower(), person.birth, person.accession.lower(), "jane"} <= set(known)
+    assert scan_outputs(study.out, known) == []
+    (study.out / "leak.txt").write_text(f"seen {person.accession}")
+    (leak,) = scan_outputs(study.out, known)
+    assert (leak.path, leak.kind) == ("leak.txt", "accession number")
+    assert person.accession not in str(leak)
+
+
+def test_every_hiding_place_is_looked_into(tmp_path):
+    (tmp_path / "a.log").write_text("reading SECRET-PID-0001/IM1")
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(b'{"x": "Doe"}'))
+    with gzip.GzipFile(tmp_path / "doe_scan.gz", "wb") as stream:
+        stream.write(b"nothing")
+    table = pa.table({"name": ["Doe", "x"], "n": [1.0, 2.0]})
+    pq.write_table(table, tmp_path / "c.parquet", compression="zstd")
+    pq.write_table(
+        pa.table({"n": [1]}).replace_schema_metadata({"born": "19510203"}), tmp_path / "d.parquet"
+    )
+    body = b"Comment\0\0" + zlib.compress(b"patient 19510203")
+    chunk = len(body).to_bytes(4, "big") + b"zTXt" + body + b"\0\0\0\0"
+    (tmp_path / "e.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    (tmp_path / "f.bin").write_bytes("Doe".encode("utf-16-le"))
+    found = places(tmp_path)
+    assert found >= {
+        ("a.log", "content"),
+        ("b.json.gz", "gzip"),
+        ("doe_scan.gz", "name"),
+        ("c.parquet", "column name"),
+        ("d.parquet", "metadata"),
+        ("e.png", "image text"),
+        ("f.bin", "wide text"),
+    }
+
+
+def test_parts_of_words_are_no_leak(tmp_path):
+    (tmp_path / "a.txt").write_text("doesn't 219510203 x19510203 1.19510203")
+    assert scan_outputs(tmp_path, SECRETS) == []
+
+
+def test_what_cannot_be_read_is_not_clean(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 broken")
+    (leak,) = scan_outputs(tmp_path, SECRETS)
+    assert leak.kind.startswith("unreadable")
