@@ -268,7 +268,10 @@ def _clinical(subject: SubjectPlan) -> list[dict[str, Any]]:
 
 
 def _outcomes(plan: CohortPlan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the label of every growing lesion, with its place at the last visit before it."""
+    """Return the label of every growing lesion, with its place at its first visit.
+
+    The first visit, because no later session then changes the row.
+    """
     out = []
     for subject in plan.subjects:
         for spec in subject.lesions:
@@ -277,13 +280,13 @@ def _outcomes(plan: CohortPlan, rows: list[dict[str, Any]]) -> list[dict[str, An
             ]
             if spec.kind == "stable" or not seen:
                 continue
-            last = seen[-1]
+            first = seen[0]
             out.append(
                 {
                     "patient": subject.patient,
                     "lesion": spec.number,
-                    "study_date": last["study_date"],
-                    **{key: last[key] for key in ("centroid_x", "centroid_y", "centroid_z")},
+                    "study_date": first["study_date"],
+                    **{key: first[key] for key in ("centroid_x", "centroid_y", "centroid_z")},
                     "label": spec.kind,
                     "basis": "resection" if spec.kind == "progression" else "imaging-follow-up",
                     "date": f"{subject.srs_date.replace(year=subject.srs_date.year + 1):%Y%m%d}",
