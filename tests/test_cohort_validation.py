@@ -10,8 +10,9 @@ import pytest
 from afterglow.cohort import statistics, validation
 from afterglow.cohort.analysis import analyse
 from afterglow.cohort.design import Design, center_confounding
-from afterglow.cohort.matrix import binary_label, landmarks
+from afterglow.cohort.labels import binary_label, label_doubts
 from afterglow.cohort.matrix import design as make_design
+from afterglow.cohort.matrix import landmarks
 from afterglow.cohort.models import model_spec
 from afterglow.config.cohort import CohortConfig
 from afterglow.errors import AfterglowError, NotEvaluable
@@ -201,6 +202,30 @@ def test_the_landmark_is_the_last_scan_up_to_the_label():
     assert values["days_from_srs"] == 120.0
 
 
+def test_doubts_about_labels_are_counted():
+    def row(basis, blinded, gap, outcome="RN"):
+        return lesion(
+            outcome=outcome,
+            outcome_basis=basis,
+            outcome_blinded=blinded,
+            days_from_srs=100.0,
+            outcome_days_from_srs=None if gap is None else 100.0 + gap,
+        )
+
+    rows = [
+        row("resection", None, 5.0),
+        row("imaging-follow-up", True, 30.0),
+        row("imaging-follow-up", None, 90.0),
+        row(None, False, None, "mixed"),
+    ]
+    doubts = label_doubts(rows, "drop")
+    assert len(doubts) == 3
+    assert "2 of 4 lesions" in doubts[0]
+    assert doubts[1].startswith("1 of 4")
+    assert doubts[2] == "1 lesions of mixed histology are left out."
+    assert label_doubts(rows[:1], "drop") == []
+
+
 def test_a_lesion_without_a_scan_between_srs_and_label_is_left_out_and_counted():
     rows, _ = course(label_day=30.0)
     marks = landmarks(rows, mixed="drop")
@@ -257,6 +282,10 @@ def test_the_whole_step_on_a_cohort_that_is_large_enough():
     assert area["low"] < area["value"] < area["high"]
     assert ("logistic", "leave_one_center_out", "auc") in figures
     assert ("volume_only", "nested_3fold", "auc") in figures
+    gain = figures["logistic", "nested_3fold", "auc_less_volume_only"]
+    gap = area["value"] - figures["volume_only", "nested_3fold", "auc"]["value"]
+    assert gain["value"] == pytest.approx(gap)
+    assert gain["low"] < gain["value"] < gain["high"]
     assert figures["volume_only", "nested_3fold", "auc"]["value"] < 0.75
     keys = [(r["model"], r["split"], r["metric"]) for r in found.performance]
     assert len(set(keys)) == len(keys)

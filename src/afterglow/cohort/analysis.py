@@ -11,6 +11,7 @@ import numpy as np
 from afterglow.cohort import matrix, performance, rules, validation
 from afterglow.cohort.auc import clustered_auc
 from afterglow.cohort.design import Design, center_confounding, events_per_feature
+from afterglow.cohort.labels import label_doubts
 from afterglow.cohort.models import ModelSpec, model_spec
 from afterglow.cohort.rule_model import Rule
 from afterglow.config.cohort import CohortConfig
@@ -61,11 +62,13 @@ def analyse(
     design = matrix.design(marks, tables["features"], tables["lesions"])
     figures = performance.rule_rows(listed, calls, design, config.prevalence)
     found = validate(design, config, say)
+    doubts = label_doubts(marks.rows, config.mixed)
     return replace(
         found,
         rules=calls,
         performance=figures + found.performance,
         flow=_flow(marks, found.validation),
+        checks={**found.checks, "label_doubts": doubts},
     )
 
 
@@ -139,6 +142,7 @@ def _validate(
     predictions: list[dict[str, Any]] = []
     figures: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
+    results: dict[tuple[str, str], validation.OutOfFold] = {}
     for spec in candidate_models(config):
         for split in ("nested", "leave_one_center_out"):
             try:
@@ -146,6 +150,7 @@ def _validate(
             except NotEvaluable as reason:
                 skipped[f"{spec.name}/{split}"] = str(reason)
                 continue
+            results[spec.name, split] = result
             predictions += performance.prediction_rows(design, result)
             figures += performance.model_rows(
                 design,
@@ -156,6 +161,11 @@ def _validate(
                 min_center=config.min_center_lesions,
             )
             say(f"validated {spec.name}, {result.split}")
+    for (name, split), result in results.items():
+        for other in BASELINES:
+            baseline = results.get((other, split))
+            if baseline is not None and other != name:
+                figures += performance.comparison_rows(design, result, baseline)
     checks = {
         "center_confounding": center_confounding(design),
         "events_per_feature": events_per_feature(design),

@@ -6,27 +6,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from afterglow.cohort.design import Design
+from afterglow.cohort.labels import Mixed, binary_label
 
 Row = Mapping[str, Any]
 
 STATISTICS = ("median", "p90", "hotspot", "ratio_median", "ratio_p90")
 REGIONS = ("lesion", "shell")
 LESION_COLUMNS = ("volume", "volume_change_nadir", "days_from_srs", "prescribed_dose", "fractions")
-LABELS = {
-    "progression": 1.0,
-    "tp": 1.0,
-    "treatment_effect": 0.0,
-    "rn": 0.0,
-    "necrosis": 0.0,
-    "radiation_necrosis": 0.0,
-    "radionecrosis": 0.0,
-    "pseudoprogression": 0.0,
-}
 
 
 @dataclass(frozen=True)
@@ -38,26 +29,7 @@ class Landmarks:
     left_out: dict[str, tuple[Row, ...]]
 
 
-def binary_label(
-    label: Any, mixed: Literal["progression", "treatment_effect", "drop"]
-) -> int | None:
-    """Return 1 for progression, 0 for treatment effect, None for neither.
-
-    Examples
-    --------
-    >>> binary_label("RN", "drop"), binary_label("mixed", "progression"), binary_label("?", "drop")
-    (0, 1, None)
-    """
-    name = "_".join(str(label or "").lower().split())
-    if name == "mixed":
-        name = mixed
-    found = LABELS.get(name)
-    return None if found is None else int(found)
-
-
-def landmarks(
-    lesions_rows: Iterable[Row], *, mixed: Literal["progression", "treatment_effect", "drop"]
-) -> Landmarks:
+def landmarks(lesions_rows: Iterable[Row], *, mixed: Mixed) -> Landmarks:
     """Return, for each labelled lesion, its last session after SRS and up to the label.
 
     A session counts where its day is unknown too, unless the label has a day: then nothing shows

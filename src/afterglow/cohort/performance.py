@@ -71,6 +71,25 @@ def model_rows(
     return rows + _threshold_rows(result, part, p, prevalence) + _probability_rows(result, part, p)
 
 
+def comparison_rows(design: Design, result: OutOfFold, baseline: OutOfFold) -> list[Row]:
+    """Return by how much a model's area exceeds that of a baseline on the same lesions and folds.
+
+    Empty where folds differ, or where no lesion has both predictions.
+    """
+    known = np.isfinite(result.probability) & np.isfinite(baseline.probability)
+    if not known.any() or not np.array_equal(result.fold, baseline.fold):
+        return []
+    part = design.take(np.flatnonzero(known))
+    gain, _ = statistics.compare_auc(
+        part.y,
+        result.probability[known],
+        baseline.probability[known],
+        part.patients,
+        result.fold[known],
+    )
+    return [_row(result, f"auc_less_{baseline.model}", gain, part)]
+
+
 def _center_rows(
     result: OutOfFold,
     part: Design,

@@ -7,12 +7,12 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from afterglow.cohort.design import Design
-from afterglow.cohort.matrix import binary_label
+from afterglow.cohort.labels import Mixed, binary_label
 from afterglow.errors import AfterglowError
 
 Row = Mapping[str, Any]
@@ -90,9 +90,7 @@ def read_features(path: Path) -> list[dict[str, Any]]:
     return out
 
 
-def read_outcomes(
-    path: Path, mixed: Literal["progression", "treatment_effect", "drop"]
-) -> dict[tuple[str, str], int]:
+def read_outcomes(path: Path, mixed: Mixed) -> dict[tuple[str, str], int]:
     """Return the label of each subject and lesion; lesions that are neither are left out.
 
     Raises

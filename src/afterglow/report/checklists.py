@@ -128,8 +128,8 @@ def _always() -> dict[str, tuple[str, str]]:
         ),
         "segmentation": (
             (
-                "lesion masks as given by the centers where there are any, their label, file hash and"
-                " rater in the manifest"
+                "lesion masks as given by the centers where there are any; their file hash and"
+                " rater are in the manifest"
             ),
             "index/manifests/",
         ),
@@ -166,9 +166,7 @@ def _data(
         maps = sorted({str(r["map"]) for r in features})
         facts["maps"] = (", ".join(maps), "tables/dictionary.md")
         share = sum(bool(r["evaluable"]) for r in features) / len(features)
-        text = (
-            f"{100 * share:.0f} % of medians are evaluable; the others have a reason and no value"
-        )
+        text = f"{100 * share:.0f} % of medians are evaluable; the others have a reason"
         facts["evaluable"] = (text, "tables/features.parquet")
     return facts
 
@@ -192,8 +190,8 @@ def _modelling(cohort: Mapping[str, Any], performance: Sequence[Row]) -> dict[st
         "split": ("nested cross-validation grouped by patient; leaving one center out", table),
         "measures": (
             (
-                "area under the ROC curve, sensitivity, specificity, predictive values, Brier score,"
-                " calibration, net benefit"
+                "area under the ROC curve, sensitivity, specificity, predictive values,"
+                " Brier score, calibration, net benefit"
             ),
             table,
         ),

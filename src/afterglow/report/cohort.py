@@ -10,15 +10,11 @@ from typing import Any
 from afterglow import __version__
 from afterglow.report.accuracy import Agreement
 from afterglow.report.charts import Level, Line, chart
+from afterglow.report.courses import lesion_courses
 from afterglow.report.render import number, page, words
+from afterglow.report.rule_table import call_counts, rule_table
 
 Row = Mapping[str, Any]
-COURSES = (
-    ("volume", "Volume, mL", None),
-    ("rCBV", "rCBV, ratio to white matter", ("rCBV", "median")),
-    ("Ktrans", "Ktrans, 1/min", ("Ktrans", "median")),
-)
-CALLS = ("progression", "treatment_effect", "indeterminate", "not_applicable", "not_evaluable")
 
 
 def cohort_page(
@@ -67,10 +63,10 @@ def cohort_page(
         flow=_flow(rows["flow"], cohort.get("flow") or []),
         centers=_centers(rows["sessions"], lesions),
         sessions=_sessions(rows["sessions"]),
-        courses=_courses(rows["sessions"], rows["lesions"], rows["features"]),
-        rules=_rules(catalogue, rows["rules"], rows["performance"]),
+        courses=lesion_courses(rows["sessions"], rows["lesions"], rows["features"]),
+        rules=rule_table(catalogue, rows["rules"], rows["performance"]),
         disabled=[r for r in catalogue if not r["enabled"]],
-        calls=_calls(rows["rules"]),
+        calls=call_counts(rows["rules"]),
         validation=cohort.get("validation") or {"possible": False, "detail": "not run"},
         checks=_checks(cohort.get("checks") or {}),
         performance=_performance(rows["performance"]),
@@ -194,150 +190,6 @@ def _sessions(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _courses(
-    sessions: Sequence[Row], lesions: Sequence[Row], features: Sequence[Row]
-) -> list[dict[str, Any]]:
-    """Return, for each subject, one chart per measure with a line for each lesion."""
-    days = {(r["subject"], r["session"]): r for r in sessions}
-    values = {
-        (r["subject"], r["session"], r["lesion_id"], r["map"], r["statistic"]): r["value"]
-        for r in features
-        if r["region"] == "lesion" and r["evaluable"]
-    }
-    by_subject: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in lesions:
-        by_subject[row["subject"]].append(row)
-    blocks = []
-    for subject, rows in sorted(by_subject.items()):
-        axis, label = _axis(rows, days)
-        names = sorted({r["lesion_id"] for r in rows})
-        charts = [
-            _course(name, text, key, rows, axis, label, values) for name, text, key in COURSES
-        ]
-        found = [c for c in charts if c]
-        blocks.append({"subject": subject, "lesions": names, "charts": found})
-    return blocks
-
-
-def _axis(
-    rows: Sequence[Row], sessions: Mapping[tuple[str, str], Row]
-) -> tuple[dict[tuple[str, str], float], str]:
-    """Return the time of each lesion and session, and what it counts from."""
-    srs, first = {}, {}
-    for row in rows:
-        key = (row["lesion_id"], row["session"])
-        session = sessions.get((row["subject"], row["session"]), {})
-        day = row.get("days_from_srs")
-        srs[key] = day if day is not None else session.get("days_from_srs")
-        first[key] = session.get("days_from_first")
-    if all(v is not None for v in srs.values()):
-        return {k: float(v) for k, v in srs.items() if v is not None}, "Days from radiosurgery"
-    if all(v is not None for v in first.values()):
-        text = "Days from first session (day of SRS unknown)"
-        return {k: float(v) for k, v in first.items() if v is not None}, text
-    order = {s: i for i, s in enumerate(sorted({r["session"] for r in rows}), start=1)}
-    return {k: float(order[k[1]]) for k in srs}, "Session (days unknown)"
-
-
-def _course(
-    name: str,
-    text: str,
-    key: tuple[str, str] | None,
-    rows: Sequence[Row],
-    axis: Mapping[tuple[str, str], float],
-    label: str,
-    values: Mapping[tuple[Any, ...], Any],
-) -> str:
-    lines = []
-    for lesion in sorted({r["lesion_id"] for r in rows}):
-        visits = sorted(
-            (axis[lesion, r["session"]], r["session"], r) for r in rows if r["lesion_id"] == lesion
-        )
-        if key is None:
-            y = [_float(r.get("volume")) for _, _, r in visits]
-        else:
-            y = [_float(values.get((r["subject"], s, lesion, *key))) for _, s, r in visits]
-        lines.append(Line(lesion, [day for day, _, _ in visits], y))
-    alt = f"{text} of each lesion over time: " + "; ".join(
-        f"{line.label} {' to '.join(number(v) for _, v in line.points) or 'no value'}"
-        for line in lines
-    )
-    span = min(axis.values()), max(axis.values())
-    return chart(lines, x_label=label, y_label=text, alt=f"{name}. {alt}", x_range=span)
-
-
-def _float(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _calls(rows: Sequence[Row]) -> dict[str, int]:
-    counts = Counter(r["call"] for r in rows)
-    return {name: counts.get(name, 0) for name in CALLS}
-
-
-def _rules(
-    catalogue: Sequence[Row], calls: Sequence[Row], performance: Sequence[Row]
-) -> list[dict[str, Any]]:
-    by_rule: defaultdict[str, list[Row]] = defaultdict(list)
-    for call in calls:
-        by_rule[call["rule_id"]].append(call)
-    here = {(r["model"], r["metric"]): r for r in performance if r["model"].startswith("rule:")}
-    out = []
-    for rule in catalogue:
-        if not rule["enabled"]:
-            continue
-        own = by_rule[rule["rule_id"]]
-        counts = Counter(c["call"] for c in own)
-        reasons = Counter(
-            reason
-            for c in own
-            if c["call"] in {"not_applicable", "not_evaluable"}
-            for reason in list(c["reasons"])[:1]
-        )
-        out.append(
-            {
-                "id": rule["rule_id"],
-                "title": rule["title"],
-                "citation": rule["citation"],
-                "cutoff": _cutoff(rule),
-                "published": [_published(rule[m]) for m in ("sensitivity", "specificity")],
-                "here": [
-                    _interval(here.get((f"rule:{rule['rule_id']}", m)))
-                    for m in ("sensitivity", "specificity")
-                ],
-                "counts": [counts.get(name, 0) for name in CALLS],
-                "why": "; ".join(f"{words(r)} ({n})" for r, n in sorted(reasons.items())),
-                "evidence": rule["evidence_level"],
-            }
-        )
-    return out
-
-
-def _cutoff(rule: Row) -> str:
-    if rule["unit"] == "boolean":
-        return "a reader's call"
-    sign = {"<=": "≤", ">=": "≥"}.get(rule["comparator"], rule["comparator"] or "")
-    return f"{sign} {number(rule['cutoff'])} {rule['unit']}"
-
-
-def _published(entry: Mapping[str, Any]) -> str:
-    if entry["n"] is None:
-        return "–" if entry["printed"] is None else f"{entry['printed']} % (counts unknown)"
-    low, high = 100 * entry["low"], 100 * entry["high"]
-    return (
-        f"{100 * entry['k'] / entry['n']:.0f} % ({low:.0f}–{high:.0f}; {entry['k']}/{entry['n']})"
-    )
-
-
-def _interval(row: Row | None) -> str:
-    if row is None or row["value"] is None:
-        return "–"
-    if row["low"] is None:
-        return f"{100 * row['value']:.0f} %"
-    low, high = 100 * row["low"], 100 * row["high"]
-    return f"{100 * row['value']:.0f} % ({low:.0f}–{high:.0f}; n {row['n_lesions']})"
-
-
 def _performance(rows: Sequence[Row]) -> list[list[Any]]:
     shown = [r for r in rows if not r["model"].startswith("rule:")]
     shown.sort(key=lambda r: (r["model"], r["split"], r["metric"]))
@@ -357,7 +209,7 @@ def _performance(rows: Sequence[Row]) -> list[list[Any]]:
 
 
 def _checks(checks: Mapping[str, Any]) -> list[str]:
-    lines = []
+    lines = [str(doubt) for doubt in checks.get("label_doubts") or []]
     center = checks.get("center_confounding")
     if center:
         shares = ", ".join(f"{c} {100 * v:.0f} %" for c, v in sorted(center["prevalence"].items()))

@@ -1,0 +1,82 @@
+"""Published rules beside what was found with them here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from afterglow.report.render import number, words
+
+Row = Mapping[str, Any]
+CALLS = ("progression", "treatment_effect", "indeterminate", "not_applicable", "not_evaluable")
+
+
+def call_counts(rows: Sequence[Row]) -> dict[str, int]:
+    """Return how often each call was made."""
+    counts = Counter(r["call"] for r in rows)
+    return {name: counts.get(name, 0) for name in CALLS}
+
+
+def rule_table(
+    catalogue: Sequence[Row], calls: Sequence[Row], performance: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """Return one entry per enabled rule: what is published, what was found here, and calls."""
+    by_rule: defaultdict[str, list[Row]] = defaultdict(list)
+    for call in calls:
+        by_rule[call["rule_id"]].append(call)
+    here = {(r["model"], r["metric"]): r for r in performance if r["model"].startswith("rule:")}
+    out = []
+    for rule in catalogue:
+        if not rule["enabled"]:
+            continue
+        own = by_rule[rule["rule_id"]]
+        counts = Counter(c["call"] for c in own)
+        reasons = Counter(
+            reason
+            for c in own
+            if c["call"] in {"not_applicable", "not_evaluable"}
+            for reason in list(c["reasons"])[:1]
+        )
+        out.append(
+            {
+                "id": rule["rule_id"],
+                "title": rule["title"],
+                "citation": rule["citation"],
+                "cutoff": _cutoff(rule),
+                "published": [_published(rule[m]) for m in ("sensitivity", "specificity")],
+                "here": [
+                    _interval(here.get((f"rule:{rule['rule_id']}", m)))
+                    for m in ("sensitivity", "specificity")
+                ],
+                "counts": [counts.get(name, 0) for name in CALLS],
+                "why": "; ".join(f"{words(r)} ({n})" for r, n in sorted(reasons.items())),
+                "evidence": rule["evidence_level"],
+            }
+        )
+    return out
+
+
+def _cutoff(rule: Row) -> str:
+    if rule["unit"] == "boolean":
+        return "a reader's call"
+    sign = {"<=": "≤", ">=": "≥"}.get(rule["comparator"], rule["comparator"] or "")
+    return f"{sign} {number(rule['cutoff'])} {rule['unit']}"
+
+
+def _published(entry: Mapping[str, Any]) -> str:
+    if entry["n"] is None:
+        return "–" if entry["printed"] is None else f"{entry['printed']} % (counts unknown)"
+    low, high = 100 * entry["low"], 100 * entry["high"]
+    return (
+        f"{100 * entry['k'] / entry['n']:.0f} % ({low:.0f}–{high:.0f}; {entry['k']}/{entry['n']})"
+    )
+
+
+def _interval(row: Row | None) -> str:
+    if row is None or row["value"] is None:
+        return "–"
+    if row["low"] is None:
+        return f"{100 * row['value']:.0f} %"
+    low, high = 100 * row["low"], 100 * row["high"]
+    return f"{100 * row['value']:.0f} % ({low:.0f}–{high:.0f}; n {row['n_lesions']})"
