@@ -160,11 +160,11 @@ def test_diameters_stay_within_the_lesion_and_its_acquisition_plane():
     assert turned.longest == pytest.approx(found.longest, abs=1e-6)
 
 
-@pytest.mark.parametrize("radius", [6.0, 10.0])
+@pytest.mark.parametrize("radius", [3.0, 6.0, 10.0])
 def test_shape_of_a_sphere(radius):
     g = grid((30, 30, 30), move=(0.3, 0.2, 0.1))
     shape = describe(sphere(g, radius), g)
     assert shape.volume == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.03)
-    assert shape.sphericity == pytest.approx(1.0, abs=0.08)
+    assert 0.88 < shape.sphericity < 0.97
     assert shape.longest_diameter == pytest.approx(2 * radius, abs=0.5)
     np.testing.assert_allclose(shape.centroid, 0, atol=0.1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from afterglow.lesions.diameters import axial_diameters
+from afterglow.lesions.radiomics_mesh import area, mesh
+from afterglow.lesions.radiomics_mesh import volume as enclosed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,34 +34,25 @@ class Shape:
 def describe(mask: NDArray[np.bool_], grid: Grid) -> Shape:
     """Return size and shape of one lesion, given as a mask on the session's grid.
 
-    The volume counts voxels. The surface is the integral of the gradient of the smoothed mask
-    (coarea formula), the mean surface of its level sets; sphericity is
-    ``(36 pi V^2)^(1/3) / A``.
+    The volume counts voxels. Surface and sphericity ``(36 pi V^2)^(1/3) / A`` are those of the
+    IBSI, from the mesh of the mask: the steps of the voxels make a ball about 0.92.
     """
     index = np.argwhere(mask)
     low = np.maximum(index.min(axis=0) - 4, 0)
     high = index.max(axis=0) + 5
     part = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     volume = len(index) * grid.voxel_volume
-    surface = _surface(part, grid)
+    surface = mesh(part, grid.spacing)
+    outside = area(surface)
     diameters = axial_diameters(part, grid)
     center = grid.world(index).mean(axis=0)
     return Shape(
         volume=volume / 1000,
-        surface=surface,
-        sphericity=float((36 * np.pi * volume**2) ** (1 / 3) / surface),
+        surface=outside,
+        sphericity=float((36 * np.pi * enclosed(surface) ** 2) ** (1 / 3) / outside),
         longest_diameter=diameters.longest,
         perpendicular_diameter=diameters.perpendicular,
         n_slices=diameters.n_slices,
         n_voxels=len(index),
         centroid=(float(center[0]), float(center[1]), float(center[2])),
     )
-
-
-def _surface(mask: NDArray[np.bool_], grid: Grid) -> float:
-    """Return the surface in mm² by the coarea formula."""
-    from scipy import ndimage
-
-    soft = ndimage.gaussian_filter(np.pad(mask, 4).astype(np.float64), 1.0)
-    slopes = [np.gradient(soft, step, axis=axis) for axis, step in enumerate(grid.spacing)]
-    return float(np.sqrt(sum(slope**2 for slope in slopes)).sum() * grid.voxel_volume)
