@@ -17,6 +17,7 @@ _TAIL_AFTER = 40.0
 _RESCALE = (1.05, 3.0)
 _PLAUSIBLE_PEAK = (0.5, 40.0)
 _T1_AGREES = 0.25
+_T1_PRECISE = 0.02
 POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.weinmann}
 
 
@@ -202,8 +203,10 @@ def _blood_curve(
         inside = t1[found.voxels]
         inside = inside[np.isfinite(inside)]
         measured = float(np.median(inside)) if inside.size else float("nan")
-        # Blood that flows in fresh from outside the slab fakes a short T1.
-        if expected is None or abs(measured / expected.value - 1.0) <= _T1_AGREES:
+        spread = 1.25 * float(np.std(inside)) / max(inside.size, 1) ** 0.5 if inside.size else 0.0
+        # Blood that flows in fresh from outside the slab fakes a short T1, noise any.
+        precise = inside.size >= 3 and spread <= _T1_PRECISE * measured
+        if expected is None or (precise and abs(measured / expected.value - 1.0) <= _T1_AGREES):
             constant = Constant(measured, "measured in the arterial voxels")
     if constant is None or not np.isfinite(constant.value):
         return nothing, None
@@ -215,10 +218,40 @@ def _concentration(
     signals: NDArray[np.floating], baseline: signal.Baseline, injection: Injection, t1: float
 ) -> NDArray[np.float64]:
     """Return the concentration of the mean signal of some voxels."""
-    mean = signals.mean(axis=0, dtype=np.float64)
+    mean = without_noise_floor(signals)
     return signal.spgr_concentration(
         mean, t1, injection.tr, injection.flip_angle, injection.relaxivity, baseline
     )
+
+
+def without_noise_floor(signals: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the root mean square over voxels, freed of the noise in it.
+
+    In a magnitude image ``E[S^2] = A^2 + 2 sigma^2`` (Gudbjartsson 1995): blood with its long T1 is
+    nearly as dark as noise before contrast, and a baseline raised by noise lowers all
+    concentrations. ``sigma`` comes from second differences in time, of the later half of the
+    series, where the signal is high and noise symmetric.
+
+    Parameters
+    ----------
+    signals : array (n_voxels, n_time)
+        Magnitude signal.
+
+    Returns
+    -------
+    array (n_time,)
+
+    Examples
+    --------
+    >>> without_noise_floor(np.full((3, 8), 5.0))
+    array([5., 5., 5., 5., 5., 5., 5., 5.])
+    """
+    values = signals.astype(np.float64)
+    late = values[:, values.shape[1] // 2 :]
+    variance = 0.0
+    if late.shape[1] >= 6:
+        variance = float(np.median(np.mean(np.diff(late, n=2, axis=1) ** 2, axis=1))) / 6.0
+    return np.asarray(np.sqrt(np.maximum(np.mean(values**2, axis=0) - 2.0 * variance, 0.0)))
 
 
 def _population(

@@ -25,7 +25,9 @@ _MAX_LATE = {"dsc": 0.75, "dce": 0.5}
 _PART_OF_HIGHEST = 0.45
 _PART_OF_BEST = 0.75
 _MIN_CORRELATION = 0.9
-_MOST_VOXELS = 30
+_MOST_VOXELS = 400
+_NOISE_BAND = 6.0
+_MOST_VENOUS = 30
 _CANDIDATES = 2000
 
 
@@ -180,7 +182,10 @@ def _arteries(
     best = order[: max(3, order.size // 10)]
     template = raised[best].mean(axis=0)
     alike = _correlation(raised[order], template) >= _MIN_CORRELATION
-    high = found.peak[order] >= _PART_OF_BEST * np.median(found.peak[best])
+    # Among many pure voxels the highest are the ones noise has raised: all within noise are taken.
+    noise = float(np.median(found.peak[order] / found.cnr[order]))
+    top = float(np.median(found.peak[best]))
+    high = found.peak[order] >= max(_PART_OF_BEST * top, top - _NOISE_BAND * noise)
     kept = order[alike & high][:_MOST_VOXELS]
     return kept if kept.size else order[:1]
 
@@ -201,7 +206,7 @@ def _vein(
     if order.size < 3:
         return np.zeros(0, dtype=np.intp)
     area = np.trapezoid(raised[order], time, axis=1)
-    order = order[np.argsort(-area, kind="stable")][: max(3, min(_MOST_VOXELS, order.size // 5))]
+    order = order[np.argsort(-area, kind="stable")][: max(3, min(_MOST_VENOUS, order.size // 5))]
     alike = _correlation(raised[order], raised[order[:3]].mean(axis=0)) >= _MIN_CORRELATION
     return np.asarray(order[alike])
 
@@ -232,7 +237,7 @@ def _metrics(
     parts = (
         min(metrics["cnr"] / 40.0, 1.0),
         min(metrics["frames_in_half_width"] / 3.0, 1.0),
-        min(chosen.size / 5.0, 1.0),
+        min(chosen.size / 3.0, 1.0),
         max(metrics["consistency"], 0.0),
         min(metrics["tissue_ratio"] / 3.0, 1.0),
         float(np.clip(1.0 - (metrics["late"] if np.isfinite(metrics["late"]) else 0.0), 0, 1)),
