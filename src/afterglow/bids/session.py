@@ -92,6 +92,13 @@ def _series(
     """Convert and write one series; None, and a problem, where that fails."""
     what = f"{entry['class']} series"
     try:
+        if entry["class"] == "VFA" and len(entry["acquisition"]["flip_angles"]) != 1:
+            raise AfterglowError(
+                f"a VFA series with flip angles {entry['acquisition']['flip_angles']}",
+                where=f"{manifest['center']}:{entry['instances'][0]['file']}",
+                expected="one flip angle per series",
+                remedy="export one series per flip angle",
+            )
         series = convert(entry, sources, str(manifest["center"]))
         return _write(job, entry, number, runs, series)
     except AfterglowError as error:

@@ -22,6 +22,12 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UT", b"UN", b"UC", b"UR"})
 _LONG_VRS |= {b"SV", b"UV"}
+# fmt: off
+_SHORT_VRS = frozenset({
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
+    b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
+})
+# fmt: on
 _MAX_DEPTH = 32
 _MAX_INFLATED = 64 * 2**20
 _KNOWN_GROUPS = frozenset({0x0002, 0x0008})
@@ -156,28 +162,30 @@ class _Walker:
     def __init__(self, source: _Source, size: int, *, explicit: bool, little: bool) -> None:
         self.source, self.size, self.explicit = source, size, explicit
         order = "<" if little else ">"
-        self.tag = Struct(order + "HH").unpack_from
-        self.u2 = Struct(order + "H").unpack_from
+        self.head = Struct(order + "HH2sH").unpack_from
         self.u4 = Struct(order + "I").unpack_from
 
     def element(self, at: int) -> tuple[int, bytes, int, int]:
         """Return tag, VR, length and start of the value of the element at ``at``."""
-        source = self.source
-        if not source.need(at + 12) and not source.need(at + 8):
-            raise HeaderError("header_truncated")
-        data = source.data
-        group, number = self.tag(data, at)
+        data = self.source.data
+        if len(data) < at + 12:
+            self.source.need(at + 12)
+            data = self.source.data
+            if len(data) < at + 8:
+                raise HeaderError("header_truncated")
+        group, number, vr, short = self.head(data, at)
         tag = group << 16 | number
+        if vr in _SHORT_VRS and self.explicit:
+            return tag, vr, short, at + 8
         if not self.explicit or group == 0xFFFE:
             return tag, b"", self.u4(data, at + 4)[0], at + 8
-        vr = data[at + 4 : at + 6]
-        if vr in _LONG_VRS:
-            if len(data) < at + 12:
-                raise HeaderError("header_truncated")
-            return tag, vr, self.u4(data, at + 8)[0], at + 12
-        if not (vr.isalpha() and vr.isupper()):
+        if vr not in _LONG_VRS:
+            if vr.isalpha() and vr.isupper():
+                return tag, vr, short, at + 8
             raise HeaderError("unknown_vr")
-        return tag, vr, self.u2(data, at + 6)[0], at + 8
+        if len(data) < at + 12:
+            raise HeaderError("header_truncated")
+        return tag, vr, self.u4(data, at + 8)[0], at + 12
 
     def group_two(self, at: int, header: Header, wanted: Container[int]) -> int:
         """Read the file meta information; return where it ends."""
@@ -194,8 +202,8 @@ class _Walker:
 
     def top(self, header: Header, wanted: Container[int]) -> None:
         """Read the elements of the data set up to the pixels."""
-        at, source = header.start, self.source
-        while at + 8 <= self.size:
+        at, source, size = header.start, self.source, self.size
+        while at + 8 <= size:
             tag, vr, length, value = self.element(at)
             if tag in _PIXELS:
                 header.end, header.pixel_offset = at, value
@@ -206,12 +214,12 @@ class _Walker:
             if length == _UNDEFINED:
                 at = self.skip(value, 1, nested=vr != b"UN")
                 continue
-            if value + length > self.size or not source.need(value + length):
+            at = value + length
+            if at > size or (at > len(source.data) and not source.need(at)):
                 raise HeaderError("header_truncated")
             if tag in wanted:
-                header.elements[tag] = (vr, source.data[value : value + length])
-            at = value + length
-        header.end = min(at, self.size)
+                header.elements[tag] = (vr, source.data[value:at])
+        header.end = min(at, size)
 
     def skip(self, at: int, depth: int, *, nested: bool) -> int:
         """Return the end of a sequence of undefined length whose first item is at ``at``."""

@@ -163,20 +163,23 @@ _BINARY = {
     b"FD": ("d", 8),
 }
 _MAX_TEXT = 1024
+_TEXTS = frozenset({"text", "texts"})
+_BY_TAG = {tag: (name, kind) for name, (tag, kind) in TAGS.items()}
 
 
 def decode(elements: dict[int, tuple[bytes, bytes]], *, little: bool) -> dict[str, Any]:
     """Return the named values of raw elements; what is absent or unreadable is None."""
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict.fromkeys(TAGS)
     charset = elements.get(0x00080005, (b"", b""))[1]
     encoding = "utf-8" if b"192" in charset else "latin-1"
-    for name, (tag, kind) in TAGS.items():
-        raw = elements.get(tag)
-        if raw is None or ((tag >> 16) & 1 and not _own(name, tag, elements)):
-            values[name] = None
+    for tag, (vr, content) in elements.items():
+        named = _BY_TAG.get(tag)
+        if named is None or not content:
             continue
-        vr, content = raw
-        if kind in {"text", "texts"}:
+        name, kind = named
+        if tag & 0x10000 and not _own(name, tag, elements):
+            continue
+        if kind in _TEXTS:
             values[name] = _text(content, encoding, several=kind == "texts")
         else:
             values[name] = _numeric(vr or _PRIVATE_VR.get(tag, b"DS"), content, kind, tag, little)
@@ -222,6 +225,12 @@ def _numbers(vr: bytes, content: bytes, little: bool) -> list[float]:
             ]
         except struct.error:
             return []
+    if b"\\" not in content and len(content) < 64:
+        try:
+            value = float(content.strip(b"\0 "))
+        except ValueError:
+            return []
+        return [value] if math.isfinite(value) else []
     numbers = []
     for part in content[: 16 * _MAX_TEXT].split(b"\\"):
         try:
