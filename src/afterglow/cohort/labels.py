@@ -60,8 +60,8 @@ def label_doubts(rows: Iterable[Row], mixed: Mixed) -> list[str]:
     doubts = []
     if shared:
         doubts.append(
-            f"Label and features may share evidence for {shared} of {n} lesions: the label rests on"
-            " imaging and was not given blind to perfusion (incorporation)."
+            f"Label and features may share evidence for {shared} of {n} lesions: the label does"
+            " not rest on tissue and was not given blind to perfusion (incorporation)."
         )
     if short:
         doubts.append(

@@ -11,7 +11,7 @@ from afterglow import __version__
 from afterglow.report.accuracy import Agreement
 from afterglow.report.charts import Level, Line, chart
 from afterglow.report.courses import lesion_courses
-from afterglow.report.render import number, page, words
+from afterglow.report.render import known, number, page, words
 from afterglow.report.rule_table import call_counts, rule_table
 
 Row = Mapping[str, Any]
@@ -199,7 +199,7 @@ def _performance(rows: Sequence[Row]) -> list[list[Any]]:
             words(r["split"]),
             words(r["metric"]),
             r["value"],
-            "–" if r["low"] is None else f"{r['low']:.2f} to {r['high']:.2f}",
+            f"{r['low']:.2f} to {r['high']:.2f}" if known(r["low"]) else "–",
             r["interval"] or "–",
             r["n_subjects"],
             r["n_lesions"],
@@ -216,7 +216,7 @@ def _checks(checks: Mapping[str, Any]) -> list[str]:
         found = "differs" if center["flag"] else "does not differ detectably"
         lines.append(
             f"The share of progressions {found} between centers (p = {number(center['p'])};"
-            f" {shares}). Read the areas within center."
+            f" {shares}).{' Read the areas within center.' if center['flag'] else ''}"
         )
     if checks.get("events_per_feature") is not None:
         events = checks["events_per_feature"]

@@ -63,6 +63,17 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{round(number_, places):.{max(places, 0)}f}"
 
 
+def known(value: Any) -> bool:
+    """Tell whether a value is a finite number.
+
+    Examples
+    --------
+    >>> known(0.0), known(None), known(float("nan"))
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def words(value: Any) -> str:
     """Return a code such as ``too_small`` as words.
 

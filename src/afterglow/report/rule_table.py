@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afterglow.report.render import number, words
+from afterglow.report.render import known, words
 
 Row = Mapping[str, Any]
 CALLS = ("progression", "treatment_effect", "indeterminate", "not_applicable", "not_evaluable")
@@ -49,7 +49,8 @@ def rule_table(
                     _interval(here.get((f"rule:{rule['rule_id']}", m)))
                     for m in ("sensitivity", "specificity")
                 ],
-                "counts": [counts.get(name, 0) for name in CALLS],
+                "counts": "; ".join(f"{words(c)} {counts[c]}" for c in CALLS if counts[c])
+                or "none",
                 "why": "; ".join(f"{words(r)} ({n})" for r, n in sorted(reasons.items())),
                 "evidence": rule["evidence_level"],
             }
@@ -61,7 +62,9 @@ def _cutoff(rule: Row) -> str:
     if rule["unit"] == "boolean":
         return "a reader's call"
     sign = {"<=": "≤", ">=": "≥"}.get(rule["comparator"], rule["comparator"] or "")
-    return f"{sign} {number(rule['cutoff'])} {rule['unit']}"
+    if rule["cutoff"] is None:
+        return "none"
+    return f"{sign} {rule['cutoff']:g} {rule['unit'] if rule['unit'] != '1' else ''}".rstrip()
 
 
 def _published(entry: Mapping[str, Any]) -> str:
@@ -74,9 +77,9 @@ def _published(entry: Mapping[str, Any]) -> str:
 
 
 def _interval(row: Row | None) -> str:
-    if row is None or row["value"] is None:
+    if row is None or not known(row["value"]):
         return "–"
-    if row["low"] is None:
+    if not known(row["low"]):
         return f"{100 * row['value']:.0f} %"
     low, high = 100 * row["low"], 100 * row["high"]
     return f"{100 * row['value']:.0f} % ({low:.0f}–{high:.0f}; n {row['n_lesions']})"
