@@ -105,9 +105,6 @@ class AnatConfig(Section):
     tissue_neighbours: float = Field(
         0.4, ge=0.0, le=5.0, description="Weight of the six neighbours in the tissue posteriors."
     )
-    tissue_other_grids: bool = Field(
-        True, description="Also write the tissue posteriors on the DSC and DCE grids."
-    )
     symmetry_mm: float = Field(
         4.0, ge=2.0, le=8.0, description="Voxel size on which the midsagittal plane is refined, mm."
     )
