@@ -60,7 +60,7 @@ def number(value: Any, digits: int = 3) -> str:
     if number_ == round(number_) and abs(number_) < 10**digits:
         return str(round(number_))
     places = digits - 1 - math.floor(math.log10(abs(number_)))
-    return f"{round(number_, places):.{max(places, 0)}f}"
+    return f"{number_:.{max(places, 0)}f}"
 
 
 def known(value: Any) -> bool:
