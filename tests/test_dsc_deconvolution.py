@@ -105,7 +105,8 @@ def osipi_cases():
 
 @pytest.mark.parametrize("method", ["osvd", "ssvd", "tikhonov", "vascular"])
 def test_osipi_cases(method):
-    for case in osipi_cases():
+    cases = osipi_cases()
+    for case in cases if method == "osvd" else cases[::4]:
         tis, aif = (np.array(case[k].split(), float) for k in ("C_tis", "C_aif"))
         time = np.arange(tis.size) * float(case["tr"])
         found = dsc.deconvolve(tis, aif, time, method)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _GOLDEN = 0.6180339887498949
 _PART_STEPS = 6
-_NEGLIGIBLE = np.float32(20.0)
+_NEGLIGIBLE = np.float32(12.0)
 
 
 @kernel
@@ -226,17 +226,17 @@ def likelihood_means(
     ----------
     match : array (n_voxels, n_atoms)
         Cosine between voxel and atom.
-    parameters : array (n_parameters, n_atoms)
-        The first row is multiplied by the match: it scales amplitudes.
+    parameters : array (n_atoms, 4)
+        The first column is multiplied by the match: it scales amplitudes.
     freedom : int
         Degrees of freedom of the noise estimate.
 
     Returns
     -------
-    array (n_parameters, n_voxels)
+    array (4, n_voxels)
     """
     n_voxels, n_atoms = match.shape
-    out = np.zeros((parameters.shape[0], n_voxels), np.float32)
+    out = np.zeros((4, n_voxels), np.float32)
     for v in range(n_voxels):
         row = match[v]
         best = np.float32(0.0)
@@ -245,16 +245,19 @@ def likelihood_means(
         noise = np.float32((1.0 - best * best) / max(freedom, 1) + 1e-7)
         least = np.float32(np.sqrt(max(best * best - _NEGLIGIBLE * noise, np.float32(0.0))))
         total = np.float32(0.0)
+        first = second = third = fourth = np.float32(0.0)
+        scale = np.float32(0.5) / noise
         for a in range(n_atoms):
             if row[a] > least:
-                weight = np.exp((row[a] * row[a] - best * best) / (np.float32(2.0) * noise))
+                weight = np.exp((row[a] * row[a] - best * best) * scale)
                 total += weight
-                out[0, v] += weight * row[a] * parameters[0, a]
-                for p in range(1, parameters.shape[0]):
-                    out[p, v] += weight * parameters[p, a]
+                first += weight * row[a] * parameters[a, 0]
+                second += weight * parameters[a, 1]
+                third += weight * parameters[a, 2]
+                fourth += weight * parameters[a, 3]
         if total > 0.0:
-            for p in range(parameters.shape[0]):
-                out[p, v] /= total
+            out[0, v], out[1, v] = first / total, second / total
+            out[2, v], out[3, v] = third / total, fourth / total
     return out
 
 

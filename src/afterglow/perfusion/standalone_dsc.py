@@ -148,7 +148,7 @@ def _times(
     elif tr is None and sidecar.get("VolumeTiming"):
         found = np.asarray(sidecar["VolumeTiming"], dtype=np.float64)
     elif tr or sidecar.get("RepetitionTime"):
-        found = np.arange(n_time) * float(tr or sidecar["RepetitionTime"])
+        found = np.arange(n_time, dtype=np.float64) * np.float64(tr or sidecar["RepetitionTime"])
     else:
         raise AfterglowError(
             "nothing says when the frames were taken",
