@@ -106,6 +106,9 @@ def _sessions(
     for plan in study.sessions:
         key = (plan["subject"], plan["session"])
         row = sessions.session_row(study, plan, job.path, days.get(key))
+        center = job.study.center(plan["center"])
+        site = {"agent": center.contrast_agent, "dose": center.dose, "preload": center.preload}
+        row |= {name: fact for name, fact in site.items() if row[name] is None}
         answer = answers.get(key)
         if answer is not None:
             row["patient_rano_bm"] = answer.response
