@@ -72,7 +72,7 @@ def test_a_missing_program_names_the_remedy(backend, monkeypatch, tmp_path):
 def test_a_failing_program_is_quoted(image, tmp_path, monkeypatch):
     text = "#!/bin/sh\necho 'no weights found' >&2\nexit 3\n"
     install(tmp_path, "mri_synthstrip", text, monkeypatch)
-    with pytest.raises(AfterglowError, match="mri_synthstrip failed"):
+    with pytest.raises(AfterglowError, match=r"mri_synthstrip failed: .*no weights found"):
         external.run("synthstrip", image, AnatConfig())
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import anat_head
 import numpy as np
 import pytest
 
+import anat_head
 from afterglow.anat import bias, brain, quality, registration, template, tissue
 from afterglow.anat.grids import Volume
 from afterglow.anat.registration import Side

@@ -57,14 +57,14 @@ def run(backend: str, image: Volume, settings: AnatConfig) -> tuple[Volume, dict
         source, target = folder / "image.nii.gz", folder / "brain.nii.gz"
         save_nifti(image.values, image.affine, source, dtype="float32")
         interface, mask = _interface(backend, source, target, settings)
-        try:
-            interface.run(cwd=str(folder))
-        except Exception as error:
+        interface.terminal_output = "allatonce"
+        code, words = _outcome(interface, folder)
+        if code != 0:
             raise AfterglowError(
-                f"{PROGRAMS[backend]} failed: {_last_line(error)}",
+                f"{PROGRAMS[backend]} failed: {words}",
                 where="brain extraction",
                 remedy=f"run `{PROGRAMS[backend]} --help`, check its weights, or use bet",
-            ) from error
+            )
         if not mask.exists():
             raise AfterglowError(
                 f"{PROGRAMS[backend]} ended well but wrote no mask",
@@ -109,7 +109,15 @@ def _check_weights(settings: AnatConfig) -> None:
         )
 
 
-def _last_line(error: Exception) -> str:
-    """Return the last words of a program's own error output."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+def _outcome(interface: Any, folder: Path) -> tuple[int, str]:
+    """Run; return the exit status and the program's last words on its error output."""
+    try:
+        runtime = interface.run(cwd=str(folder)).runtime
+    except (RuntimeError, OSError) as error:
+        return -1, _last_line(str(error))
+    return int(runtime.returncode or 0), _last_line(runtime.stderr or "")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it said nothing"
