@@ -89,8 +89,10 @@ def leakage_correct(
     >>> ref = np.exp(-0.5 * ((t - 30) / 4) ** 2)
     >>> leaky = 2.0 * ref - 0.05 * np.cumsum(ref) * 1.4
     >>> found = leakage_correct(np.stack([ref, leaky]), t, np.array([True, False]))
-    >>> found.k1.round(2), (np.trapezoid(found.corrected[1], t) / np.trapezoid(ref, t)).round(2)
-    (array([1.  , 1.97]), np.float64(2.0))
+    >>> found.k1.round(1)
+    array([1., 2.])
+    >>> bool(abs(np.trapezoid(found.corrected[1], t) / np.trapezoid(ref, t) - 2.0) < 0.05)
+    True
     """
     data = np.asarray(delta_r2star, dtype=np.float64)
     seconds = np.asarray(time, dtype=np.float64)
