@@ -41,7 +41,7 @@ def series(moving: bool) -> tuple[Volume, list[np.ndarray]]:
 @pytest.fixture(scope="module")
 def moved() -> tuple[Volume, list[np.ndarray], motion.Motion]:
     made, poses = series(moving=True)
-    return made, poses, motion.estimate(made, AnatConfig(motion_points=8000))
+    return made, poses, motion.estimate(made, AnatConfig())
 
 
 def errors(poses, found, affine):
@@ -59,7 +59,7 @@ def test_poses_are_recovered_with_the_bolus_present(moved):
     apart = errors(poses, found, made.affine)
     assert np.median(apart) <= 0.05
     assert apart[:, :3].max() <= 0.2
-    assert apart[:, 3:].max() <= 0.25
+    assert apart[:, 3:].max() <= 0.22
 
 
 def test_moved_frames_are_flagged_and_resampled(moved):
@@ -80,7 +80,7 @@ def test_correction_brings_frames_together(moved):
 
 def test_a_bolus_alone_is_not_motion():
     made, _ = series(moving=False)
-    found = motion.estimate(made, AnatConfig(motion_points=8000))
+    found = motion.estimate(made, AnatConfig())
     assert np.abs(found.parameters[:, :3]).max() <= 0.15
     assert np.abs(found.parameters[:, 3:]).max() <= 0.2
     assert not found.censored.any()
@@ -92,7 +92,7 @@ def test_other_contrast_of_the_same_head_is_aligned():
     move = anat_head.pose((1.0, -0.8, 0.5), (0.5, 1.0, -1.0))
     still = Volume(anat_head.scan(head.image("T1w"), head.affine, SHAPE, affine), affine)
     other = anat_head.scan(head.image("FLAIR"), head.affine, SHAPE, affine, move)
-    matrix = motion.align(Volume(other, affine), still, AnatConfig(motion_points=8000))
+    matrix = motion.align(Volume(other, affine), still, AnatConfig())
     rest = rigid_parameters(invert(move) @ matrix, np.array([0.0, -18.0, 10.0]))
     assert np.abs(rest[:3]).max() <= 0.3
     assert np.degrees(np.abs(rest[3:])).max() <= 0.3

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_KNOTS = (2, 15, 35, 60, 85, 98)
+_KNOTS = (2, 10, 20, 30, 40, 50, 60, 70, 80, 90, 98)
 _MODES = 3
 _STEPS = 12
 
@@ -146,7 +146,7 @@ def _reference_frame(frames: list[NDArray[np.float32]]) -> int:
 
 
 def _points(image: NDArray[np.float32], settings: AnatConfig) -> NDArray[np.intp]:
-    """Return voxel indices, shape (k, 3), inside and just around the head, evenly thinned."""
+    """Return voxel indices, shape (k, 3), inside and just around the head, thinned at random."""
     from scipy import ndimage
 
     from afterglow.anat.bias import head
@@ -156,8 +156,10 @@ def _points(image: NDArray[np.float32], settings: AnatConfig) -> NDArray[np.intp
     thick = [2, 2, 1] if min(image.shape) > 8 else [1, 1, 0]
     border[tuple(slice(t, n - t) for t, n in zip(thick, image.shape, strict=True))] = True
     found = np.argwhere(inside & border)
-    step = max(1, len(found) // settings.motion_points)
-    return np.asarray(found[::step])
+    if len(found) <= settings.motion_points:
+        return found
+    rng = np.random.default_rng(settings.seed)
+    return np.asarray(found[np.sort(rng.choice(len(found), settings.motion_points, replace=False))])
 
 
 def _target(
