@@ -14,7 +14,7 @@ _SUBSTEPS = 10
 _RISE_PART = 0.8
 _UNSTEADY_FRAMES = 5
 _UNSTEADY_SIGMA = 6.0
-_UNSTEADY_PART = 0.02
+_UNSTEADY_PART = 0.05
 _DOUBT = 2.0
 
 
@@ -134,9 +134,10 @@ def _first_steady(values: NDArray[np.float64]) -> int:
     """Return the first frame of the steady state (leading frames far off their followers go)."""
     height = np.ptp(_smooth(values))
     for first in range(min(_UNSTEADY_FRAMES, values.size // 4)):
-        following = values[first + 1 : first + 5]
-        limit = _UNSTEADY_SIGMA * np.std(following) + _UNSTEADY_PART * height
-        if abs(values[first] - np.median(following)) <= limit:
+        following = values[first + 1 : first + 7]
+        centre = np.median(following)
+        spread = 1.4826 * np.median(np.abs(following - centre))
+        if abs(values[first] - centre) <= _UNSTEADY_SIGMA * spread + _UNSTEADY_PART * height:
             return first
     return 0
 
@@ -144,7 +145,7 @@ def _first_steady(values: NDArray[np.float64]) -> int:
 def _early_rise(y: NDArray[np.float64], peak: int) -> int:
     """Return the frame where the last rise before the peak has reached most of its height."""
     smooth = _smooth(y)
-    low = float(np.median(smooth[: max(2, peak // 2)]))
+    low = float(min(np.median(smooth[:3]), np.percentile(smooth[: peak + 1], 5)))
     target = low + _RISE_PART * (smooth[peak] - low)
     above = np.flatnonzero(smooth[: peak + 1] >= target)
     return max(int(above[0]), 2) if above.size else peak

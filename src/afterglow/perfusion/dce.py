@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -65,7 +65,6 @@ class Fit:
     aicc: NDArray[np.floating]
     bic: NDArray[np.floating]
     n_frames: int
-    options: dict[str, object] = field(default_factory=dict)
 
 
 def fit(
@@ -142,6 +141,8 @@ def fit(
     if fit_delay and delay is not None:
         raise ValueError("delay is either given or fitted")
     series = np.asarray(concentration)
+    shape = series.shape[:-1]
+    series = np.atleast_2d(series)
     limits = {**DEFAULT_BOUNDS, **(bounds or {})}
     precision = Precision(max_relative_se)
     engines = [
@@ -150,7 +151,9 @@ def fit(
     ]
     if series.shape[-1:] != (engines[0].n_time,):
         raise ValueError(f"{series.shape} holds no series of {engines[0].n_time} frames")
-    inside = np.ones(series.shape[:-1], bool) if mask is None else np.asarray(mask, dtype=bool)
+    inside = np.ones(series.shape[:-1], bool)
+    if mask is not None:
+        inside = np.asarray(mask, dtype=bool).reshape(np.shape(mask) or (1,))
     if inside.shape != series.shape[:-1]:
         raise ValueError(f"mask {inside.shape} does not fit the series {series.shape}")
     known = None if delay is None else np.broadcast_to(np.asarray(delay, float), inside.shape)
@@ -160,7 +163,7 @@ def fit(
         block = np.ascontiguousarray(series[index], dtype=np.float64)
         lag = None if known is None else known[index]
         collected.add(where, [engine.fit(block, lag, threads) for engine in engines])
-    return collected.result()
+    return collected.result(shape)
 
 
 def predict(
@@ -263,22 +266,25 @@ class _Collector:
         for name in ("Ktrans", "vp"):
             self._maps[name].reshape(-1)[target] = np.where(unusable, np.nan, 0.0)
 
-    def result(self) -> Fit:
-        """Return the maps."""
+    def result(self, shape: tuple[int, ...]) -> Fit:
+        """Return the maps in the shape of the input (that of a single curve is empty)."""
         chosen: str | NDArray[np.str_] = self._model
         if self._model == "auto":
             names = np.array([*_RICHNESS, ""])
-            chosen = names[self._chosen]
+            chosen = names[self._chosen].reshape(shape)
+
+        def shaped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+            return {name: array.reshape(shape) for name, array in arrays.items()}
+
+        reason = self._reason.reshape(shape)
         return Fit(
             model=chosen,
-            maps=self._maps,
-            standard_errors=self._errors,
-            evaluable=self._reason == 0,
-            evaluable_by=self._by,
-            reason=self._reason,
-            rss=self._scalars["rss"],
-            aicc=self._scalars["aicc"],
-            bic=self._scalars["bic"],
+            maps=shaped(self._maps),
+            standard_errors=shaped(self._errors),
+            evaluable=np.asarray(reason == 0),
+            evaluable_by=shaped(self._by),
+            reason=reason,
+            **shaped(self._scalars),
             n_frames=self._engines[0].n_used,
         )
 

@@ -33,10 +33,17 @@ _TINY = 1e-300
 @kernel
 def dot(a: Array, b: Array) -> float:
     """Return the inner product."""
-    total = 0.0
+    total: float = 0.0
     for i in range(a.size):
         total += a[i] * b[i]
     return total
+
+
+@kernel
+def copy(source: Array, target: Array) -> None:
+    """Copy a vector (an array assignment costs seconds of compilation, a loop nothing)."""
+    for i in range(source.size):
+        target[i] = source[i]
 
 
 @kernel
@@ -49,14 +56,16 @@ def best_factors(g: Array, y: Array, n: int, lower: Array, upper: Array, beta: A
     if n == 1:
         x = y[0] / g[0] if g[0] > _TINY else 0.0
         beta[0] = min(max(x, lower[0]), upper[0])
-        return beta[0] * (2.0 * y[0] - beta[0] * g[0])
+        only: float = beta[0] * (2.0 * y[0] - beta[0] * g[0])
+        return only
     det = g[0] * g[2] - g[1] * g[1]
     if det > 1e-13 * g[0] * g[2]:
         x0 = (y[0] * g[2] - y[1] * g[1]) / det
         x1 = (y[1] * g[0] - y[0] * g[1]) / det
         if lower[0] <= x0 <= upper[0] and lower[1] <= x1 <= upper[1]:
             beta[0], beta[1] = x0, x1
-            return x0 * y[0] + x1 * y[1]
+            inner: float = x0 * y[0] + x1 * y[1]
+            return inner
     best = -math.inf
     for edge in range(4):
         fixed = edge // 2
@@ -116,7 +125,7 @@ def build(
 
 
 @kernel
-def search(
+def search(  # noqa: C901 (one loop over the dictionary for all models is what makes it fast)
     kinds: NDArray[np.int64],
     y: Array,
     book: Array,
@@ -246,7 +255,7 @@ def jacobian(
     n = kinds.size
     m = n
     for j in range(n):
-        out[j, :] = columns[j]
+        copy(columns[j], out[j])
     for j in range(n):
         if kinds[j] == EXPONENTIAL:
             for i in range(columns.shape[1]):
@@ -363,7 +372,7 @@ def refine(
     columns, by_rate, by_delay = work[0:2], work[2:4], work[4:8]
     residual, jac = work[8], work[10:15]
     step, place, trial, trial_beta = small[7], small[8], small[9, :3], small[10, :2]
-    trial[:] = theta
+    copy(theta, trial)
     rss, damping, moved, m = math.inf, 1e-6, math.inf, n
     for _ in range(_MAX_ITERATIONS):
         build(kinds, trial, trial[2], t, h, c, root_weight, fit_delay, columns, by_rate, by_delay)
@@ -371,8 +380,8 @@ def refine(
         if new <= rss:
             calm = moved < 1e-3 and rss - new <= 1e-10 * rss
             rss = new
-            theta[:] = trial
-            beta[:] = trial_beta
+            copy(trial, theta)
+            copy(trial_beta, beta)
             m = jacobian(kinds, fit_delay, beta, columns, by_rate, by_delay, jac)
             damping *= 0.1
             if calm or m == n:
@@ -407,9 +416,9 @@ def invert(jac: Array, m: int, normal: Array, small: Array, out: Array) -> bool:
         for b in range(a + 1):
             small[2 + a, b] = dot(jac[a], jac[b]) / (scale[a] * scale[b])
     for r in range(m):
-        normal[:, :] = small[2:7]
-        column[:] = 0.0
-        column[r] = 1.0
+        for a in range(m):
+            copy(small[2 + a], normal[a])
+            column[a] = 1.0 if a == r else 0.0
         if not solve(normal, column, m):
             return False
         for a in range(m):

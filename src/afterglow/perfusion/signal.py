@@ -102,7 +102,7 @@ def spgr_signal(
     Examples
     --------
     >>> float(spgr_signal(1.0, 1000.0, 0.005, 12.0).round(3))
-    38.829
+    38.793
     """
     angle = np.deg2rad(np.asarray(flip_angle, dtype=np.float64))
     e1 = np.exp(-tr * np.asarray(r1, dtype=np.float64))

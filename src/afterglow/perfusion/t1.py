@@ -99,8 +99,11 @@ def fit_vfa(
         raise ValueError("the linear method wants one repetition time for all angles")
     if method not in {"linear", "nonlinear"}:
         raise ValueError(f"method must be nonlinear or linear, found {method!r}")
+    given, data = data.shape[:-1], np.atleast_2d(data)
     shape = data.shape[:-1]
-    inside = np.ones(shape, bool) if mask is None else np.asarray(mask, dtype=bool)
+    inside = np.ones(shape, bool)
+    if mask is not None:
+        inside = np.asarray(mask, dtype=bool).reshape(np.shape(mask) or (1,))
     if inside.shape != shape:
         raise ValueError(f"mask {inside.shape} does not fit the images {shape}")
     ratio = np.broadcast_to(1.0 if b1 is None else np.asarray(b1, dtype=np.float64), shape)
@@ -113,6 +116,7 @@ def fit_vfa(
         found = _fit_block(block, angles, times, scale, method, threads)
         for name, values in zip(maps, found, strict=True):
             maps[name][place] = values
+    maps = {name: values.reshape(given) for name, values in maps.items()}
     low, high = T1_RANGE
     with np.errstate(invalid="ignore"):
         evaluable = (maps["t1"] > low) & (maps["t1"] < high)
@@ -163,7 +167,7 @@ def _fit_block(
             se_m0 = np.hypot(se_intercept, m0 * se_e1) / (1.0 - e1)
         good = usable & possible & (m0 > 0)
     else:
-        low, high = 0.5 / T1_RANGE[1], 2.0 / T1_RANGE[0]
+        low, high = 0.5 / T1_RANGE[1], 10.0 / T1_RANGE[0]
         start = np.where(possible, rate, 1.0)
         fitted, m0, rss = (np.empty(n_voxels) for _ in range(3))
         variances, rested = np.empty((n_voxels, 2)), np.empty(n_voxels, dtype=bool)

@@ -98,7 +98,8 @@ def fit_rates(
             if new <= best:
                 calm = moved < 1e-5 and best - new <= 1e-12 * best
                 here, best = there, new
-                sums[:] = trial_sums
+                for i in range(5):
+                    sums[i] = trial_sums[i]
                 damping *= 0.1
                 if calm:
                     break

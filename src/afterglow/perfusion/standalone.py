@@ -1,0 +1,197 @@
+"""T1 and tracer kinetics of one NIfTI series, without a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from afterglow.bids.images import load_nifti, save_nifti
+from afterglow.bids.sidecars import write_json
+from afterglow.config.dce import DCEConfig
+from afterglow.errors import AfterglowError
+from afterglow.perfusion.aif_choice import Injection
+from afterglow.perfusion.dce_analysis import analyse, foreground
+from afterglow.perfusion.dce_output import MapWriter, write_input
+from afterglow.perfusion.t1 import fit_vfa
+
+
+def run_t1(
+    images: Sequence[Path | str],
+    flip_angles: Sequence[float],
+    tr: float,
+    out: Path | str,
+    *,
+    b1: Path | str | None = None,
+    mask: Path | str | None = None,
+    method: Literal["nonlinear", "linear"] = "nonlinear",
+    threads: int | None = 1,
+) -> dict[str, Path]:
+    """Write T1, its standard error and the evaluable mask of variable flip angles.
+
+    Parameters
+    ----------
+    images : list of paths
+        One 3D image a flip angle, or a single 4D image.
+    flip_angles : list of float
+        Degrees.
+    tr : float
+        Repetition time (s).
+    out : path
+        Folder of the results.
+    b1, mask : path, optional
+        Map of actual over nominal flip angle; voxels to fit.
+    method : str
+        ``nonlinear`` or ``linear``.
+    threads : int or None
+        Threads; None for all.
+
+    Raises
+    ------
+    AfterglowError
+        Where images and flip angles do not match.
+    """
+    loaded = [load_nifti(path) for path in images]
+    affine = loaded[0][1]
+    single = len(loaded) == 1 and loaded[0][0].ndim == 4
+    try:
+        data = loaded[0][0] if single else np.stack([image for image, _ in loaded], axis=-1)
+        inside = None if mask is None else load_nifti(mask)[0] > 0.5
+        ratio = None if b1 is None else load_nifti(b1)[0]
+        fit = fit_vfa(
+            data,
+            flip_angles,
+            tr,
+            b1=ratio,
+            method=method,
+            mask=inside,
+            threads=threads,
+        )
+    except ValueError as error:
+        raise AfterglowError(f"T1 cannot be fitted: {error}") from error
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {
+        "T1": (fit.t1, "T1map"),
+        "T1_se": (fit.standard_errors["t1"], "desc-se_T1map"),
+        "M0": (fit.m0, "M0map"),
+        "evaluable": (fit.evaluable.astype(np.uint8), "desc-evaluable_T1map"),
+    }
+    paths = {}
+    for name, (values, stem) in written.items():
+        paths[name] = folder / f"{stem}.nii.gz"
+        save_nifti(values, affine, paths[name])
+    facts = {"Units": "s", "FlipAngle": list(flip_angles), "RepetitionTime": tr, "Method": method}
+    write_json(folder / "T1map.json", facts)
+    return paths
+
+
+def run_dce(
+    image: Path | str,
+    out: Path | str,
+    *,
+    time: Sequence[float],
+    tr: float,
+    flip_angle: float,
+    relaxivity: float,
+    t1: Path | str | float,
+    field: float | None = None,
+    hematocrit: float = 0.42,
+    dose: float = 0.1,
+    mask: Path | str | None = None,
+    plasma_aif: Sequence[float] | None = None,
+    config: DCEConfig | None = None,
+    threads: int | None = 1,
+) -> dict[str, Any]:
+    """Write the tracer-kinetic maps of one DCE series.
+
+    Parameters
+    ----------
+    image : path
+        4D signal of a spoiled gradient echo.
+    out : path
+        Folder of the results.
+    time : list of float
+        Frame times (s).
+    tr, flip_angle : float
+        Repetition time (s), flip angle (degrees).
+    relaxivity : float
+        1/(s mM).
+    t1 : path or float
+        T1 before contrast: a map on the grid of the series, or one value for all voxels (s).
+    field : float, optional
+        Field strength (T), for the T1 of blood.
+    hematocrit, dose : float
+        Fraction; mmol/kg.
+    mask : path, optional
+        Voxels to fit; all with signal by default.
+    plasma_aif : list of float, optional
+        Arterial plasma concentration (mM), instead of the choice by ``config.aif``.
+    config : DCEConfig, optional
+        Model and settings.
+    threads : int or None
+        Threads; None for all.
+
+    Returns
+    -------
+    dict
+        ``maps`` (paths relative to ``out``), ``aif``, ``warnings``.
+
+    Raises
+    ------
+    AfterglowError
+        Where the image is not 4D or frames and times do not match.
+    """
+    series, affine = load_nifti(image)
+    seconds = np.asarray(time, dtype=np.float64)
+    if series.ndim != 4 or series.shape[3] != seconds.size:
+        raise AfterglowError(
+            f"{seconds.size} frame times for an image of shape {series.shape}",
+            where=Path(image).name,
+            expected="a 4D image with one time a frame",
+        )
+    settings = config or DCEConfig()
+    inside = foreground(series) if mask is None else load_nifti(mask)[0] > 0.5
+    measured = not isinstance(t1, int | float)
+    t10 = load_nifti(t1)[0] if measured else np.full(series.shape[:3], float(t1))  # type: ignore[arg-type]
+    result = analyse(
+        series,
+        seconds,
+        inside,
+        t10,
+        Injection(tr, flip_angle, relaxivity, field, hematocrit, dose),
+        settings,
+        measured_t1=measured,
+        plasma_aif=None if plasma_aif is None else np.asarray(plasma_aif, dtype=np.float64),
+        threads=threads or 1,
+    )
+    folder = Path(out)
+
+    def place(relative: str) -> Path:
+        target = folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    parameters = {
+        "tr": tr,
+        "flip_angle": flip_angle,
+        "relaxivity": relaxivity,
+        "t10": "map" if measured else t1,
+        "hematocrit": hematocrit,
+        "aif": result.choice.source,
+        "aif_rule": result.choice.rule,
+    }
+    writer = MapWriter(place, "dce", affine, [Path(image).name], parameters)
+    for name, values in result.maps.items():
+        kind = "none" if name == "IAUC" else settings.model
+        writer.write(
+            name,
+            values,
+            kind,
+            error=result.standard_errors.get(name),
+            evaluable=result.evaluable_by[name],
+        )
+    arterial = write_input(place, "dce", affine, seconds, result.choice)
+    return {"maps": writer.index, "aif": arterial, "warnings": result.warnings}

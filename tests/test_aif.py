@@ -1,0 +1,135 @@
+"""Population inputs, and vessels found in simulated series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from afterglow.perfusion import aif
+from afterglow.perfusion.aif_choice import Injection, choose_input, without_noise_floor
+from afterglow.perfusion.signal import spgr_signal
+
+TISSUE, ARTERY, LESION, VEIN, MIXED = 1, 2, 3, 4, 5
+SHAPE = (24, 24, 10)
+
+
+def labels():
+    lab = np.zeros(SHAPE, int)
+    lab[4:20, 4:20, 2:8] = TISSUE
+    lab[6:9, 6:9, 3:5] = LESION
+    lab[18, 10:13, 3:6] = ARTERY
+    lab[12:15, 4:6, :] = VEIN
+    lab[18, 9, 3:6] = MIXED
+    return lab
+
+
+def simulated(kind, step, frames, vessels=True, seed=1, noise=0.003):
+    """Return concentration, time, arterial curve and its visible arrival."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames) * step
+    start = rng.uniform(6, 9) * step
+    fine = np.arange(0.0, frames * step, 0.1)
+
+    def framed(curve):
+        return np.array([curve[(fine >= t) & (fine < t + step)].mean() for t in time])
+
+    kernel = np.exp(-fine / 3.0) / np.exp(-fine / 3.0).sum()
+    artery = framed(aif.parker(fine, start))
+    vein = framed(np.convolve(aif.parker(fine, start + 5.0), kernel)[: fine.size])
+    leak = np.cumsum(artery) * step / 60.0
+    curves = {
+        TISSUE: 0.03 * artery,
+        LESION: 0.06 * artery + (0.15 * leak if kind == "dce" else 0.0),
+        ARTERY: artery,
+        VEIN: vein,
+        MIXED: 0.5 * artery,
+    }
+    lab = labels()
+    if not vessels:
+        lab[np.isin(lab, (ARTERY, VEIN, MIXED))] = TISSUE
+    conc = np.zeros((*SHAPE, frames))
+    for label, curve in curves.items():
+        conc[lab == label] = curve
+    conc += noise * artery.max() * rng.normal(size=conc.shape)
+    return conc, time, artery, start
+
+
+@pytest.mark.parametrize(("kind", "step", "frames"), [
+    ("dsc", 1.5, 60), ("dsc", 2.0, 60), ("dce", 3.0, 100), ("dce", 5.0, 65), ("dce", 10.0, 40),
+])  # fmt: skip
+@pytest.mark.parametrize("signal", [False, True])
+def test_pure_artery_and_vein_are_found(kind, step, frames, signal):
+    conc, time, artery, _ = simulated(kind, step, frames)
+    dynamic, truth = conc, artery
+    if signal:
+        rng = np.random.default_rng(9)
+        if kind == "dsc":
+            dynamic, truth = 400 * np.exp(-0.25 * conc), 400 * np.exp(-0.25 * artery)
+        else:
+            dynamic, truth = 100 * (1 + 0.8 * conc), 100 * (1 + 0.8 * artery)
+        dynamic = dynamic + rng.normal(size=dynamic.shape)
+    found = aif.detect(dynamic, time, labels() > 0, kind)
+    assert found.evaluable
+    assert (labels()[found.voxels] == ARTERY).all()
+    assert (labels()[found.venous_voxels] == VEIN).all()
+    extreme = int(np.argmax(artery))
+    assert abs(found.curve[extreme] / truth[extreme] - 1.0) < 0.15
+    visible = time[np.flatnonzero(artery > 0.05 * artery.max())[0]]
+    assert abs(found.arrival - visible) <= 1.5 * step
+
+
+@pytest.mark.parametrize(("step", "frames"), [(3.0, 100), (5.0, 65), (10.0, 40)])
+def test_no_vessel_in_a_dce_series_is_said(step, frames):
+    conc, time, _, _ = simulated("dce", step, frames, vessels=False)
+    found = aif.detect(conc, time, labels() > 0, "dce")
+    assert not found.evaluable
+    assert found.reason == "no_vessel"
+    assert np.isnan(found.curve).all()
+    assert not found.voxels.any()
+
+
+def test_fallback_is_a_population_curve_with_its_rule():
+    conc, time, _, start = simulated("dce", 5.0, 65, vessels=False)
+    series = spgr_signal(1 / 1.2 + 4.5 * conc, 500.0, 0.005, 15.0)
+    injection = Injection(0.005, 15.0, 4.5, 3.0, dose=0.05)
+    choice = choose_input(series, time, labels() > 0, (0, 5), injection, arrival=start)
+    assert choice.source == "parker"
+    assert "no vessel" in choice.rule
+    assert 0.25 < choice.blood.max() / aif.parker(np.arange(0, 60, 0.1)).max() < 0.5
+    wanted = choose_input(
+        series, time, labels() > 0, (0, 5), injection, arrival=start, wanted="detected"
+    )
+    assert np.isnan(wanted.plasma).all()
+
+
+def test_partial_volume_is_made_good_by_the_vein():
+    conc, time, artery, start = simulated("dce", 5.0, 65, noise=0.0005)
+    lab = labels()
+    conc[np.isin(lab, (ARTERY, MIXED))] *= 0.6
+    series = spgr_signal(1 / 1.671 + 4.5 * conc, 500.0, 0.005, 15.0)
+    injection = Injection(0.005, 15.0, 4.5, 3.0)
+    choice = choose_input(series, time, lab > 0, (0, 5), injection, arrival=start)
+    assert choice.source == "detected"
+    assert 1.4 < choice.scale < 1.9
+    assert abs(choice.blood.max() / artery.max() - 1.0) < 0.15
+
+
+def test_blood_and_plasma_are_not_confused():
+    time = np.arange(0.0, 300.0, 0.5)
+    blood = aif.weinmann(time, hematocrit=0.45)
+    assert abs(aif.to_plasma(blood, 0.45)[0] - 0.1 * (3.99 + 4.78)) < 1e-12
+    assert abs(aif.to_plasma(aif.parker(time), 0.42).max() - 10.46) < 0.05
+    assert (aif.parker(time, arrival=20.0)[time < 20.0] == 0).all()
+    np.testing.assert_allclose(aif.georgiou(time, dose=0.05), 0.5 * aif.georgiou(time))
+    with pytest.raises(ValueError, match="hematocrit"):
+        aif.to_plasma(blood, 42.0)
+
+
+def test_noise_floor_is_taken_away():
+    rng = np.random.default_rng(3)
+    truth = np.where(np.arange(60) < 12, 6.0, 60.0)
+    noise = rng.normal(size=(2, 400, 60)) * 5.0
+    magnitude = np.hypot(truth + noise[0], noise[1])
+    found = without_noise_floor(magnitude)
+    assert abs(found[:12].mean() / 6.0 - 1.0) < 0.05
+    assert magnitude[:, :12].mean() / 6.0 > 1.2

@@ -1,0 +1,202 @@
+"""The kinetic models against analytic truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from afterglow.perfusion import aif, dce
+from afterglow.perfusion.convolution import exponential_convolution
+from afterglow.perfusion.dce_models import SPECS, derive, to_columns
+
+TIME = np.arange(100) * 3.0
+PLASMA = aif.to_plasma(aif.parker(TIME, arrival=21.0))
+RANGES = {
+    "Ktrans": (0.03, 0.3),
+    "ve": (0.1, 0.5),
+    "vp": (0.02, 0.1),
+    "Fp": (20.0, 80.0),
+    "PS": (0.03, 0.2),
+}
+
+
+def truths(model, n, seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: rng.uniform(*RANGES[name], n) for name in SPECS[model].free}
+
+
+def noisy(model, n, snr, seed=1):
+    truth = truths(model, n)
+    curves = dce.predict(model, truth, TIME, PLASMA)
+    rng = np.random.default_rng(seed)
+    sigma = curves.max(axis=1, keepdims=True) / snr
+    return truth, curves + sigma * rng.normal(size=curves.shape)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 20.0])
+def test_convolution_with_a_line_is_exact(rate):
+    t = np.cumsum(np.random.default_rng(3).uniform(0.02, 0.2, 40))
+    found = exponential_convolution(t, 2.0 + 3.0 * (t - t[0]), rate)
+    u = t - t[0]
+    if rate == 0:
+        expected = 2 * u + 1.5 * u**2
+    else:
+        expected = (2 - 3 / rate) / rate * (1 - np.exp(-rate * u)) + 3 * u / rate
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_exchange_model_solves_its_equations():
+    flow, ps, vp, ve = 0.5, 0.1, 0.05, 0.2
+    maps = {"Fp": 50.0, "PS": ps, "vp": vp, "ve": ve}
+    predicted = dce.predict("2cxm", maps, TIME, PLASMA)
+
+    def change(t, y):
+        c = np.interp(t * 60, TIME, PLASMA)
+        into = flow * (c - y[0]) + ps * (y[1] - y[0])
+        return [into / vp, ps * (y[0] - y[1]) / ve]
+
+    solved = solve_ivp(
+        change, (0, TIME[-1] / 60), [0, 0], t_eval=TIME / 60, rtol=1e-9, atol=1e-10, max_step=0.02
+    )
+    np.testing.assert_allclose(predicted, vp * solved.y[0] + ve * solved.y[1], atol=2e-6)
+
+
+@pytest.mark.parametrize("model", list(SPECS))
+def test_noise_free_curves_are_recovered(model):
+    truth = truths(model, 200)
+    curves = dce.predict(model, truth, TIME, PLASMA)
+    found = dce.fit(curves, TIME, PLASMA, model=model)
+    for name, values in truth.items():
+        assert np.abs(found.maps[name] / values - 1).max() < 5e-4, name
+    assert found.evaluable.mean() > 0.99
+
+
+@pytest.mark.parametrize("model", list(SPECS))
+def test_gradients_of_derived_parameters(model):
+    spec = SPECS[model]
+    columns = to_columns(spec, truths(model, 5))
+    exact = derive(spec, columns)
+    n = len(spec.kinds)
+    for place in range(spec.n_parameters):
+        high, low = columns.copy(), columns.copy()
+        if place < n:
+            high[:, place] += 1e-6
+            low[:, place] -= 1e-6
+        else:
+            high[:, 2 + place - n] *= np.exp(1e-6)
+            low[:, 2 + place - n] *= np.exp(-1e-6)
+        above, below = derive(spec, high), derive(spec, low)
+        for name, (_, gradient) in exact.items():
+            slope = (above[name][0] - below[name][0]) / 2e-6
+            np.testing.assert_allclose(gradient[:, place], slope, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("snr", [20, 50])
+@pytest.mark.parametrize("model", ["tofts", "extended_tofts", "patlak"])
+def test_intervals_cover_the_truth(model, snr):
+    from scipy.stats import t as student
+
+    truth, curves = noisy(model, 5000, snr)
+    found = dce.fit(curves, TIME, PLASMA, model=model)
+    width = student.ppf(0.975, TIME.size - SPECS[model].n_parameters)
+    for name, values in truth.items():
+        good = found.evaluable
+        error = np.abs(found.maps[name] - values)[good]
+        covered = np.mean(error <= width * found.standard_errors[name][good])
+        assert 0.93 <= covered <= 0.97, (name, covered)
+    assert found.evaluable.mean() > 0.9
+
+
+def test_irregular_frames_delay_and_censored_frames():
+    rng = np.random.default_rng(5)
+    time = np.cumsum(rng.uniform(1.5, 5.0, 100))
+    plasma = aif.to_plasma(aif.parker(time, arrival=30.0))
+    truth = {**truths("extended_tofts", 50), "delay": rng.uniform(0.0, 8.0, 50)}
+    curves = dce.predict("extended_tofts", truth, time, plasma)
+    weights = np.ones(time.size)
+    weights[[3, 50, 77]] = 0
+    curves[:, weights == 0] = np.nan
+    found = dce.fit(curves, time, plasma, fit_delay=True, weights=weights)
+    assert np.abs(found.maps["delay"] - truth["delay"]).max() < 0.05
+    assert np.abs(found.maps["Ktrans"] / truth["Ktrans"] - 1).max() < 0.01
+    known = dce.fit(curves, time, plasma, delay=truth["delay"], weights=weights)
+    assert np.abs(known.maps["ve"] / truth["ve"] - 1).max() < 5e-4
+
+
+def test_useless_input_is_flagged_and_never_evaluable():
+    rng = np.random.default_rng(6)
+    spike = np.zeros(100)
+    spike[40] = 5.0
+    good = dce.predict("extended_tofts", {"Ktrans": 0.1, "ve": 0.3, "vp": 0.05}, TIME, PLASMA)
+    spiked = good + 0.002 * rng.normal(size=100)
+    spiked[70] += 3.0
+    curves = np.stack(
+        [np.full(100, np.nan), np.zeros(100), np.full(100, 3.0), -good, spike, spiked,
+         rng.normal(0, 0.01, 100), np.where(np.arange(100) == 9, np.inf, good)]
+    )  # fmt: skip
+    for model in (*SPECS, "auto"):
+        found = dce.fit(curves, TIME, PLASMA, model=model)
+        assert not found.evaluable.any(), (model, found.reason)
+        assert (found.reason > 0).all()
+        assert not any(by.any() for by in found.evaluable_by.values()), model
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_short_series_are_flagged(frames):
+    found = dce.fit(np.ones((3, frames)), TIME[:frames], PLASMA[:frames])
+    assert (found.reason & dce.Reason.TOO_FEW_FRAMES | found.reason).all()
+    assert not found.evaluable.any()
+    assert np.isnan(found.maps["Ktrans"]).all()
+
+
+@pytest.mark.parametrize("model", ["patlak", "tofts", "extended_tofts"])
+def test_auto_finds_the_generating_model(model):
+    truth, curves = noisy(model, 1000, 50)
+    found = dce.fit(curves, TIME, PLASMA, model="auto")
+    exact = dce.predict(model, truth, TIME, PLASMA)
+    sigma = exact.max(axis=1) / 50
+    gap = np.inf
+    for other in {"patlak", "tofts", "extended_tofts"} - {model}:
+        rss = dce.fit(exact, TIME, PLASMA, model=other).rss
+        more = SPECS[other].n_parameters - SPECS[model].n_parameters
+        gap = np.minimum(gap, rss / sigma**2 + 2 * more if more <= 0 else np.inf)
+    clear = gap >= 10
+    assert np.mean(found.model[clear] == model) > 0.9
+    order = ["none", "patlak", "tofts", "extended_tofts", "2cxm"]
+    richer = order[order.index("extended_tofts" if model != "extended_tofts" else "2cxm") :]
+    assert np.isin(found.model[clear], richer).mean() <= 0.05
+
+
+def test_threads_blocks_and_memory_order_do_not_matter():
+    _, curves = noisy("extended_tofts", 600, 30)
+    one = dce.fit(curves, TIME, PLASMA)
+    two = dce.fit(np.asfortranarray(curves.reshape(20, 30, 100)), TIME, PLASMA, threads=2)
+    np.testing.assert_array_equal(one.maps["Ktrans"], two.maps["Ktrans"].ravel())
+    mask = np.zeros((20, 30), bool)
+    mask[3, 4] = True
+    part = dce.fit(curves.reshape(20, 30, 100), TIME, PLASMA, mask=mask)
+    assert part.maps["ve"][3, 4] == two.maps["ve"][3, 4]
+    assert np.isnan(part.maps["ve"]).sum() == 599
+    assert (part.reason[~mask] == dce.Reason.OUTSIDE_MASK).all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"model": "unknown"},
+        {"bounds": {"Kt": (0, 1)}},
+        {"mask": np.ones(4, bool)},
+        {"weights": np.ones(3)},
+        {"fit_delay": True, "delay": 1.0},
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments):
+    with pytest.raises(ValueError, match=r"\w"):
+        dce.fit(np.ones((3, 100)), TIME, PLASMA, **arguments)
+
+
+def test_iauc_is_exact_for_a_ramp():
+    area = dce.iauc(np.clip(TIME - 31.0, 0, None), TIME, 31.0, 60.0)
+    assert abs(float(area) - 1800.0) < 5.0
+    assert np.isnan(dce.iauc(np.ones(100), TIME, 280.0, 60.0))
