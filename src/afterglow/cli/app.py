@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from afterglow import __version__
+from afterglow.cli import standalone
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From raw DICOM to audited tables for brain metastases after radiosurgery.",
 )
+
+standalone.register(app)
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -148,7 +151,10 @@ def run(
     from afterglow.cli.show import show_plan
 
     loaded, study_file = _load(study)
-    quarantined = bool(scan and _index(loaded, _cores(cores), quiet=True).quarantined)
+    found = _index(loaded, _cores(cores), quiet=True) if scan else None
+    quarantined = found is not None and bool(
+        found.quarantined or any(row["status"] == "quarantined" for row in found.plan)
+    )
     selection = Selection(center, subject, session, until)
     if dry_run:
         dag, planned = plan_study(loaded, selection, force=force, retry_failed=retry_failed)

@@ -251,6 +251,8 @@ def stage_environment(out: Path) -> dict[str, str]:
     caches = out / ".cache"
     environment = dict(os.environ)
     environment.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    # Every job is a process of its own: compiling its imports anew would cost more than its work.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment.update(
         NUMBA_CACHE_DIR=str(caches / "numba"),
         MPLCONFIGDIR=str(caches / "matplotlib"),
