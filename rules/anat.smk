@@ -9,6 +9,8 @@ rule anat:
         f"benchmarks/anat/{SESSION}.tsv"
     group:
         "session_{subject}_{session}"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

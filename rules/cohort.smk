@@ -9,6 +9,8 @@ rule cohort:
         "benchmarks/cohort/study.tsv"
     group:
         "cohort"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,

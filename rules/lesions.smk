@@ -9,6 +9,8 @@ rule identity:
         f"benchmarks/identity/{SUBJECT}.tsv"
     group:
         "subject_{subject}"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
@@ -30,6 +32,8 @@ rule features:
         f"benchmarks/features/{SESSION}.tsv"
     group:
         "subject_{subject}"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,

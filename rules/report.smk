@@ -9,6 +9,8 @@ rule report:
         f"benchmarks/report/{SESSION}.tsv"
     group:
         "subject_{subject}"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
@@ -30,6 +32,8 @@ rule study_report:
         "benchmarks/study_report/study.tsv"
     group:
         "cohort"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

@@ -9,6 +9,8 @@ rule tables:
         "benchmarks/tables/study.tsv"
     group:
         "cohort"
+    conda:
+        "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

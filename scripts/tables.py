@@ -1,5 +1,6 @@
 """One table of each kind for the whole study, with its dictionary."""
 
+import json
 from typing import Any
 
 from afterglow import __version__
@@ -15,7 +16,6 @@ from afterglow.tables.models import (
     EdgeRow,
     FailureRow,
     FeatureRow,
-    FlowRow,
     LesionRow,
     SessionRow,
     WideRow,
@@ -35,8 +35,7 @@ def main(job: Job) -> None:
     _sessions(job, study, rows, days)
     write_table(rows, LesionRow, _out(job, "lesions"))
     write_table(identities.edges, EdgeRow, _out(job, "edges"))
-    write_table(sessions.flow_rows(study, rows), FlowRow, _out(job, "flow"))
-    failures = list(sessions.failure_rows(study))
+    failures = list(sessions.failure_rows(study, _absent(job)))
     write_table(failures, FailureRow, _out(job, "failures"))
     n = write_sorted(
         feature_batches(study, identities, job.path), FeatureRow, _out(job, "features")
@@ -46,14 +45,29 @@ def main(job: Job) -> None:
     content = dictionary.dictionary({"features_wide": columns})
     job.out("tables/dictionary.json").write_text(dictionary.as_json(content), encoding="utf-8")
     job.out("tables/dictionary.md").write_text(dictionary.as_markdown(content), encoding="utf-8")
-    dated = [{**row, "days_from_srs": days.get((row["subject"], row["session"]))} for row in plan]
+    converted = {(s.subject, s.session) for s in job.upstream.get("bids", []) if s.done}
+    dated = [
+        {**row, "days_from_srs": days.get((row["subject"], row["session"]))}
+        for row in plan
+        if (row["subject"], row["session"]) in converted
+    ]
     write_dataset_files(job.out, dated, job.study.study, __version__)
     job.summary = {
         "n_sessions": len(study.sessions),
         "n_lesion_rows": len(rows),
         "n_features": n,
         "n_failures": len(failures),
+        "flow": sessions.flow_rows(study, rows),
     }
+
+
+def _absent(job: Job) -> list[dict[str, Any]]:
+    """Return the jobs that left no state, where the driver listed any."""
+    listed = "index/absent.json"
+    if not (job.root / listed).exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(job.path(listed).read_text(encoding="utf-8"))
+    return found
 
 
 def _out(job: Job, name: str) -> Any:

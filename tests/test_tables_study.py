@@ -33,7 +33,7 @@ def rows(tables, table, **where):
 
 def test_every_table_is_there_with_its_schema(tables):
     names = {"sessions", "lesions", "edges", "features", "features_wide", "curves"}
-    names |= {"flow", "failures"}
+    names |= {"failures"}
     assert set(tables) == names
     assert tables["features"].schema.equals(arrow_schema(FeatureRow))
     assert tables["lesions"].schema.equals(arrow_schema(LesionRow))
@@ -123,11 +123,12 @@ def test_wide_changes_follow_the_lesion_and_not_the_label(tables):
     assert wide["20190401", "L001"][f"{name}.change_nadir"] < 0
 
 
-def test_failures_hold_failed_stages_and_failed_parts(tables):
+def test_failures_hold_failed_stages_and_failed_parts(study, tables):
     found = rows(tables, "failures", subject="s2")
     assert {(r["stage"], r["what"]) for r in found} == {("bids", "FLAIR"), ("dce", "stage")}
     assert found[1]["log"] == "logs/dce/sub-s2_ses-20200101.log"
-    flow = rows(tables, "flow", name="DCE perfusion")
+    steps = study[1]["tables"][0].summary["flow"]
+    flow = [row for row in steps if row["name"] == "DCE perfusion"]
     assert [(r["reason"], r["n_sessions"]) for r in flow] == [("", 0), ("failed: broken", 4)]
 
 

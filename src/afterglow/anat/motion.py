@@ -304,6 +304,16 @@ def _learn(
     return mean, modes[:_MODES].T * np.sqrt(modes.shape[1])
 
 
+def _spikes(misfit: Floats, factor: float) -> NDArray[np.bool_]:
+    """Return the frames whose residual stands out from the series and from the frames around.
+
+    A bolus raises the residual over several frames; a spoilt frame, or two, stands alone.
+    """
+    padded = np.pad(misfit, 2, mode="edge")
+    around = np.maximum(padded[:-4], padded[4:])
+    return np.asarray(misfit > factor * np.maximum(around, np.median(misfit)))
+
+
 def _summarize(poses: Floats, misfit: Floats, series: Volume, settings: AnatConfig) -> Motion:
     center = series.affine @ [*((np.array(series.shape) - 1) / 2), 1.0]
     matrices = np.stack([rigid(p, center[:3]) for p in poses])
@@ -315,8 +325,7 @@ def _summarize(poses: Floats, misfit: Floats, series: Volume, settings: AnatConf
     farthest = np.linalg.norm(parameters[:, :3], axis=1) + np.linalg.norm(reach) * np.linalg.norm(
         parameters[:, 3:], axis=1
     )
-    typical = float(np.median(misfit))
-    censored = (jumps > settings.fd_censor_mm) | (misfit > settings.misfit_censor * typical)
+    censored = (jumps > settings.fd_censor_mm) | _spikes(misfit, settings.misfit_censor)
     degrees = np.hstack([parameters[:, :3], np.degrees(parameters[:, 3:])])
     resampled = farthest > settings.motion_skip_mm
     return Motion(matrices, degrees, jumps, censored, resampled, misfit)

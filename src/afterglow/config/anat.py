@@ -79,10 +79,10 @@ class AnatConfig(Section):
         3.0, ge=0.0, le=20.0, description="Margin around lesions left out of registrations, mm."
     )
     motion_points: int = Field(
-        12000, ge=1000, le=200000, description="Voxels that a frame is compared at."
+        6000, ge=1000, le=200000, description="Voxels that a frame is compared at."
     )
     motion_skip_mm: float = Field(
-        0.1,
+        0.5,
         ge=0.0,
         le=2.0,
         description="Frames whose head moved less than this anywhere are not resampled, mm.",

@@ -119,10 +119,25 @@ def _quality(anat: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def failure_rows(study: StudyStates) -> Iterator[dict[str, Any]]:
-    """Yield one row per failed stage, per part that failed, and per session put aside."""
+def failure_rows(
+    study: StudyStates, absent: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield one row per failed stage, per part that failed, per session put aside.
+
+    ``absent`` are the jobs that ended without a state, as the driver found them: killed, out of
+    memory or out of time.
+    """
+    for job in absent:
+        center = study.center_of(job["subject"]) if job["subject"] in study.by_subject else ""
+        yield {
+            **{name: job[name] or "" for name in ("subject", "session", "stage", "cause")},
+            **{name: job[name] or "" for name in ("remedy", "log")},
+            "center": center,
+            "what": "stage",
+            "transient": True,
+        }
     for row in study.plan:
-        if row.get("status", "planned") != "planned":
+        if row.get("status", "planned") == "quarantined":
             yield {
                 "center": row["center"],
                 "subject": row["subject"] or "",
