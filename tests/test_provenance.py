@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import sys
 import threading
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,22 @@ def test_stages_do_not_share_code_they_do_not_use() -> None:
     assert "afterglow.anat.registration" not in dsc
     digests = {stage: stage_code_digest(stage) for stage in STAGES}
     assert len(set(digests.values())) == len(STAGES)
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_the_libraries_of_a_stage_are_those_its_code_imports(name: str) -> None:
+    script = resource(f"scripts/{name}.py")
+    imported: set[str] = set()
+    for path in (script, *import_closure(script).values()):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+    imported -= {*sys.stdlib_module_names, "afterglow"}
+    owners = packages_distributions()
+    needed = {owner.lower() for module in imported for owner in owners[module]}
+    assert needed <= set(STAGES[name].libraries)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=6))

@@ -307,7 +307,7 @@ def _absent(dag: Dag, planned: dict[JobId, list[Reason]]) -> list[dict[str, str 
                     "stage": job.stage,
                     "subject": job.subject,
                     "session": job.session,
-                    "cause": "the job was killed or could not start",
+                    "cause": "the job was killed or could not start: its log may say more",
                     "remedy": "read its log; give it more memory or time, then run again",
                     "log": f"logs/{job.stage}/{job.unit}.log",
                 }

@@ -170,8 +170,8 @@ def candidates(
     """
     from scipy.spatial import cKDTree
 
-    good = usable & (white_matter >= settings.white_matter) & (csf <= settings.csf)
-    index = np.argwhere(good)
+    white = (white_matter >= settings.white_matter) & (csf <= settings.csf)
+    index = np.argwhere(usable & _inner(white, grid))
     points = grid.world(index, to_session)
     if len(lesion_points) and len(index):
         near, _ = cKDTree(lesion_points).query(
@@ -179,6 +179,24 @@ def candidates(
         )
         index, points = index[~np.isfinite(near)], points[~np.isfinite(near)]
     return Candidates(index, points, grid.voxel_volume)
+
+
+def _inner(white: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+    """Return the white matter whose neighbours within the slice are white matter too.
+
+    A tissue probability says little of partial volume on thick slices: at its border the white
+    matter of a map is part cortex, and T1 and CBV read too high.
+    """
+    from scipy import ndimage
+
+    cross = np.zeros((3, 3, 3), dtype=bool)
+    cross[1, 1, 1] = True
+    for axis in np.argsort(grid.spacing, kind="stable")[:2]:
+        for side in (0, 2):
+            place = [1, 1, 1]
+            place[axis] = side
+            cross[tuple(place)] = True
+    return np.asarray(ndimage.binary_erosion(white, cross))
 
 
 def contralateral(

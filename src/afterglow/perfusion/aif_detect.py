@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MIN_CNR = 8.0
 _MIN_TISSUE_RATIO = {"dsc": 1.0, "dce": 3.0}
-_MAX_LATE = {"dsc": 0.75, "dce": 0.5}
+_MAX_LATE = {"dsc": 0.75, "dce": 0.7}
 _PART_OF_HIGHEST = 0.45
 _PART_OF_BEST = 0.75
 _MIN_CORRELATION = 0.9

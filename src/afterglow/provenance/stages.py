@@ -55,45 +55,58 @@ STAGES: dict[str, Stage] = {
             "session",
             ("bids",),
             ("anat",),
-            ("antspyx", "brainextractor", "nilearn", *_IMAGES),
+            ("antspyx", "brainextractor", "matplotlib", "nilearn", "nipype", *_IMAGES),
         ),
-        Stage("dsc", "session", ("bids", "anat"), ("dsc", *_CENTER), ("numba", *_IMAGES)),
-        Stage("dce", "session", ("bids", "anat"), ("dce", *_CENTER), ("numba", *_IMAGES)),
-        Stage("identity", "subject", ("bids", "anat"), ("identity",), _IMAGES),
+        Stage(
+            "dsc", "session", ("bids", "anat"), ("dsc", *_CENTER), ("matplotlib", "numba", *_IMAGES)
+        ),
+        Stage(
+            "dce", "session", ("bids", "anat"), ("dce", *_CENTER), ("matplotlib", "numba", *_IMAGES)
+        ),
+        Stage("identity", "subject", ("bids", "anat"), ("identity",), ("pyarrow", *_IMAGES)),
         Stage(
             "features",
             "session",
             ("bids", "anat", "dsc", "dce"),
             ("features",),
-            ("pyarrow", *_IMAGES),
+            ("numba", "pyarrow", "pydantic", *_IMAGES),
         ),
         Stage(
             "report",
             "session",
             ("bids", "anat", "dsc", "dce", "features"),
             ("report.session",),
-            ("jinja2", "matplotlib"),
+            ("jinja2", "pyarrow"),
         ),
         Stage(
             "tables",
             "study",
             ("bids", "anat", "dsc", "dce", "identity", "features"),
             ("study", "tables", "clinical", "outcomes", "decisions", *_CENTER),
-            ("pyarrow", "pydantic"),
+            ("numpy", "pyarrow", "pydantic"),
         ),
         Stage(
             "cohort",
             "study",
             ("tables",),
             ("cohort", "outcomes"),
-            ("scikit-learn", "scipy", "numpy", "pyarrow"),
+            (
+                "matplotlib",
+                "numpy",
+                "pyarrow",
+                "pydantic",
+                "pyyaml",
+                "scikit-learn",
+                "scipy",
+                "skops",
+            ),
         ),
         Stage(
             "study_report",
             "study",
             ("tables", "cohort"),
             ("study", "report"),
-            ("jinja2", "matplotlib"),
+            ("jinja2", "numpy", "pyarrow", "pyyaml"),
         ),
     )
 }

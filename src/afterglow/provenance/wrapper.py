@@ -59,11 +59,13 @@ def run(snakemake: Any, main: Main) -> None:
                 snakemake.rule, wildcards.get("subject"), wildcards.get("session")
             )
         if key != planned.key or not _code_stands(planned):
-            raise AfterglowError(
+            moved = AfterglowError(
                 "the code or the settings changed after this run was planned",
                 where=f"{planned.stage} {planned.unit}",
                 remedy="run `afterglow run STUDY` again",
             )
+            _say(str(moved))
+            raise moved
         run_job(study, planned, main, threads=int(snakemake.threads))
 
 
