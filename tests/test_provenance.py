@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import shutil
+import subprocess
 import sys
 import threading
 from importlib.metadata import packages_distributions
@@ -87,6 +90,28 @@ def test_stages_do_not_share_code_they_do_not_use() -> None:
     assert "afterglow.anat.registration" not in dsc
     digests = {stage: stage_code_digest(stage) for stage in STAGES}
     assert len(set(digests.values())) == len(STAGES)
+
+
+def test_a_fresh_clone_has_the_same_code_digests(tmp_path: Path) -> None:
+    repository = resource("scripts").parent
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder in ("src", "scripts", "config"):
+        shutil.copytree(
+            repository / folder, tmp_path / folder, ignore=ignore, copy_function=shutil.copyfile
+        )
+    code = (
+        "import json; from afterglow.provenance.closure import stage_code_digest as digest; "
+        "from afterglow.provenance.stages import STAGES; "
+        "print(json.dumps({name: digest(name) for name in STAGES}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(tmp_path / "src"), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {name: stage_code_digest(name) for name in STAGES}
 
 
 @pytest.mark.parametrize("name", list(STAGES))
