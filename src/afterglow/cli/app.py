@@ -45,7 +45,7 @@ def main() -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty())
+    return Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
 
 
 def _load(path: Path) -> tuple[Study, Path]:

@@ -183,7 +183,7 @@ def _leaves(root: Path, nodes: dict[str, dict[str, Any]], skip: str | None) -> l
                     }
                     for instance in series["instances"]
                 )
-            leaves.extend({"kind": "mask", "unit": node["unit"], **m} for m in content["masks"])
+            leaves.extend({**m, "kind": "mask", "unit": node["unit"]} for m in content["masks"])
     return leaves
 
 
@@ -208,5 +208,6 @@ def example_selector(root: Path) -> dict[str, str]:
     columns = ["subject", "session", "lesion_id", "region", "map", "statistic"]
     rows = pq.read_table(root / "tables" / "features.parquet").to_pylist()
     usable = [row for row in rows if row["evaluable"]]
-    wanted = [r for r in usable if r["map"] == "rCBV" and r["region"] == "lesion"] or usable or rows
+    lesion = [row for row in usable if (row["map"], row["region"]) == ("rCBV", "lesion")]
+    wanted = [row for row in lesion if row["statistic"] == "median"] or lesion or usable or rows
     return {column: str(wanted[0][column]) for column in columns} if wanted else {}
