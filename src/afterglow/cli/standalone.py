@@ -15,13 +15,88 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder for the results."
 TimesOption = Annotated[
     Path | None, typer.Option(help="Text file of frame times (s), one per line.")
 ]
+TrOption = Annotated[
+    float | None, typer.Option(help="Repetition time (s); the sidecar's by default.")
+]
 MaskOption = Annotated[Path | None, typer.Option(help="NIfTI mask of the voxels to model.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    app.command()(t1)
+    app.command()(dce)
     app.command()(dsc)
     app.command()(classify)
+
+
+def t1(
+    images: Annotated[list[Path], typer.Argument(help="One NIfTI a flip angle, or one 4D.")],
+    out: OutOption,
+    flip_angles: Annotated[
+        str | None, typer.Option(help="Degrees, comma-separated; the sidecars' by default.")
+    ] = None,
+    tr: TrOption = None,
+    b1: Annotated[Path | None, typer.Option(help="Map of actual over nominal angle.")] = None,
+    mask: MaskOption = None,
+) -> None:
+    """Map T1 from variable flip angles, with standard errors and an evaluable mask."""
+    from afterglow.perfusion.standalone import run_t1
+
+    sidecars = [_sidecar(path) for path in images]
+    if flip_angles is None:
+        angles = [_fact(None, s, "FlipAngle", p) for s, p in zip(sidecars, images, strict=True)]
+    else:
+        angles = [float(text) for text in flip_angles.split(",")]
+    found = run_t1(
+        images, angles, _fact(tr, sidecars[0], "RepetitionTime", images[0]), out, b1=b1, mask=mask
+    )
+    for name, path in found.items():
+        sys.stdout.write(f"{name:12}{path}\n")
+
+
+def dce(
+    series: Annotated[Path, typer.Argument(help="4D NIfTI; a BIDS sidecar beside it is read.")],
+    out: OutOption,
+    t10: Annotated[str, typer.Option("--t1", help="T1 before contrast: NIfTI map, or seconds.")],
+    agent: Annotated[str | None, typer.Option(help="Contrast agent, such as gadobutrol.")] = None,
+    relaxivity: Annotated[float | None, typer.Option(help="1/(s mM), instead of --agent.")] = None,
+    field: Annotated[float | None, typer.Option(help="Field strength (T).")] = None,
+    flip_angle: Annotated[float | None, typer.Option(help="Degrees.")] = None,
+    tr: TrOption = None,
+    times: TimesOption = None,
+    mask: MaskOption = None,
+    model: Annotated[str, typer.Option(help="Tracer-kinetic model.")] = "extended_tofts",
+    hematocrit: Annotated[float, typer.Option(help="Fraction.")] = 0.42,
+) -> None:
+    """Model one DCE series: Ktrans, ve, vp and more with standard errors."""
+    from afterglow.config.dce import DCEConfig
+    from afterglow.perfusion.relaxivity import relaxivity as tabled
+    from afterglow.perfusion.standalone import run_dce
+
+    sidecar = _sidecar(series)
+    strength = _fact(field, sidecar, "MagneticFieldStrength", series)
+    if relaxivity is None:
+        constant = tabled(agent, strength) if agent is not None else None
+        if constant is None:
+            raise AfterglowError(
+                f"the relaxivity of {agent or 'an unnamed agent'} is not known",
+                expected="--agent with a tabled agent, or --relaxivity",
+            )
+        relaxivity = constant.value
+    found = run_dce(
+        series,
+        out,
+        time=_frame_times(times, sidecar, series),
+        tr=_fact(tr, sidecar, "RepetitionTime", series),
+        flip_angle=_fact(flip_angle, sidecar, "FlipAngle", series),
+        relaxivity=relaxivity,
+        t1=float(t10) if t10.replace(".", "", 1).isdigit() else Path(t10),
+        field=strength,
+        hematocrit=hematocrit,
+        mask=mask,
+        config=DCEConfig.model_validate({"model": model}),
+    )
+    _list_maps(found, out)
 
 
 def dsc(
@@ -88,3 +163,35 @@ def _list_maps(found: dict[str, Any], out: Path) -> None:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
+
+
+def _sidecar(image: Path) -> dict[str, Any]:
+    """Return the JSON sidecar beside an image, empty where there is none."""
+    beside = image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    if not beside.exists():
+        return {}
+    content: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+    return content
+
+
+def _fact(given: float | None, sidecar: dict[str, Any], key: str, image: Path) -> float:
+    """Return an acquisition fact from the command line, else from the sidecar; never guess it."""
+    value = given if given is not None else sidecar.get(key)
+    if value is None:
+        raise AfterglowError(
+            f"{key} is not known", where=image.name, expected=f"an option, or {key} in its sidecar"
+        )
+    return float(value)
+
+
+def _frame_times(times: Path | None, sidecar: dict[str, Any], image: Path) -> list[float]:
+    """Return the frame times (s) from a text file, else from the sidecar's VolumeTiming."""
+    if times is not None:
+        return [float(text) for text in times.read_text(encoding="utf-8").split()]
+    if "VolumeTiming" not in sidecar:
+        raise AfterglowError(
+            "the frame times are not known",
+            where=image.name,
+            expected="--times, or VolumeTiming in its sidecar",
+        )
+    return [float(value) for value in sidecar["VolumeTiming"]]

@@ -1,0 +1,85 @@
+"""`afterglow t1` and `afterglow dce` on simulated images with known answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from afterglow.bids.images import load_nifti, save_nifti
+from afterglow.cli.app import app
+from afterglow.errors import AfterglowError
+from afterglow.perfusion import aif, dce
+
+TR, R1, T10 = 0.005, 4.5, 1.2
+SHAPE = (6, 6, 2)
+
+
+def spgr(t1: np.ndarray, angle: float) -> np.ndarray:
+    decay, alpha = np.exp(-TR / t1), np.radians(angle)
+    return 10000 * np.sin(alpha) * (1 - decay) / (1 - np.cos(alpha) * decay)
+
+
+def write(folder: Path, name: str, data: np.ndarray, **facts: object) -> Path:
+    path = folder / f"{name}.nii.gz"
+    save_nifti(data.astype(np.float32), np.diag([2.0, 2.0, 4.0, 1.0]), path)
+    (folder / f"{name}.json").write_text(json.dumps(facts))
+    return path
+
+
+def test_t1_comes_back_from_flip_angles_in_sidecars(tmp_path: Path) -> None:
+    t1 = np.linspace(0.6, 2.4, 72).reshape(SHAPE)
+    paths = [
+        write(tmp_path, f"vfa{a}", spgr(t1, a), FlipAngle=a, RepetitionTime=TR) for a in (2, 8, 15)
+    ]
+    done = CliRunner().invoke(app, ["t1", *map(str, paths), "--out", str(tmp_path / "t1")])
+    assert done.exit_code == 0, done.exception
+    found, _ = load_nifti(tmp_path / "t1/T1map.nii.gz")
+    assert np.allclose(found, t1, rtol=1e-3)
+
+
+def dynamic(folder: Path, **facts: object) -> Path:
+    """A DCE series: one slice of tissue, one of blood for the arterial input."""
+    time = np.arange(0, 300, 3.0)
+    blood = aif.parker(time, arrival=30.0)
+    plasma = aif.to_plasma(blood, hematocrit=0.42)
+    tissue = dce.predict(
+        "extended_tofts", {"Ktrans": 0.15, "ve": 0.3, "vp": 0.03}, time, plasma
+    ).ravel()
+    concentration = np.zeros((*SHAPE, time.size))
+    concentration[:, :, 0] = tissue
+    concentration[:, :, 1] = blood
+    baseline = np.full((*SHAPE, 1), T10)
+    baseline[:, :, 1] = 1.671
+    noise = np.random.default_rng(1).normal(0, 0.5, concentration.shape)
+    signal = spgr(1 / (1 / baseline + R1 * concentration), 15) + noise
+    return write(folder, "dce", signal, VolumeTiming=time.tolist(), **facts)
+
+
+def test_kinetics_come_back_from_one_series(tmp_path: Path) -> None:
+    series = dynamic(tmp_path, RepetitionTime=TR, FlipAngle=15, MagneticFieldStrength=3)
+    t1 = np.full(SHAPE, T10)
+    t1[:, :, 1] = 1.671
+    t1_map = write(tmp_path, "t1", t1)
+    words = ["dce", str(series), "--out", str(tmp_path / "dce-out"), "--t1", str(t1_map)]
+    done = CliRunner().invoke(app, [*words, "--relaxivity", str(R1)])
+    assert done.exit_code == 0, done.exception
+    assert "Ktrans" in done.output
+    path = next((tmp_path / "dce-out").rglob("*param-Ktrans_map.nii.gz"))
+    ktrans, _ = load_nifti(path)
+    assert np.median(ktrans[:, :, 0]) == pytest.approx(0.15, rel=0.05)
+
+
+@pytest.mark.parametrize("missing", ["RepetitionTime", "FlipAngle", "MagneticFieldStrength"])
+def test_a_missing_fact_is_asked_for_and_never_guessed(tmp_path: Path, missing: str) -> None:
+    facts = {"RepetitionTime": TR, "FlipAngle": 15, "MagneticFieldStrength": 3}
+    del facts[missing]
+    series = dynamic(tmp_path, **facts)
+    words = ["dce", str(series), "--out", str(tmp_path / "o"), "--t1", "1.2", "--relaxivity", "4.5"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, AfterglowError)
+    assert missing in str(done.exception)
+    assert not (tmp_path / "o").exists()
