@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/afterglow demo $(DEMO)
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check $(SOURCES)

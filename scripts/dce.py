@@ -22,6 +22,7 @@ def main(job: Job) -> None:
         anat.summary if anat.done else None,
         job.study.dce,
         job.study.center(job.center or ""),
+        problems=tuple(f"{p.what}: {p.cause}" for p in bids.problems),
         threads=job.threads,
     )
     for message in session.warnings:

@@ -20,8 +20,6 @@ import pytest
 
 from afterglow.phantom.cohort import series_folder, write_cohort
 
-pytestmark = pytest.mark.xdist_group("main_job")
-
 NO_NETWORK = Path(__file__).parent / "no_network"
 
 

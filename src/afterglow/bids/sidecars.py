@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +50,18 @@ def read_json(path: Path | str) -> dict[str, Any]:
         message = f"{Path(path).name} holds no JSON object"
         raise TypeError(message)
     return content
+
+
+def sources_as_uris(paths: Iterable[str]) -> list[str]:
+    """Return paths of the study as BIDS URIs.
+
+    Examples
+    --------
+    >>> sources_as_uris(["bids/sub-1/anat/a.nii.gz", "derivatives/sub-1/b.nii.gz"])
+    ['bids:raw:sub-1/anat/a.nii.gz', 'bids::sub-1/b.nii.gz']
+    """
+    uris = []
+    for path in paths:
+        head, _, rest = path.partition("/")
+        uris.append(f"bids:raw:{rest}" if head == "bids" else f"bids::{rest}")
+    return uris

@@ -13,6 +13,7 @@ from afterglow.perfusion.aif_features import (
     describe,
     enhancement,
     global_arrival,
+    holds_signal,
 )
 from afterglow.perfusion.arrival import BolusArrival, bolus_arrival
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 _MIN_CNR = 8.0
 _MIN_TISSUE_RATIO = {"dsc": 1.0, "dce": 3.0}
-_MAX_LATE = {"dsc": 0.75, "dce": 0.7}
+_MAX_LATE = {"dsc": 0.75, "dce": 0.5}
+# Signal saturates: at its peak pure blood reads less than its concentration says.
+_MAX_LATE_SATURATED = 0.7
 _PART_OF_HIGHEST = 0.45
 _PART_OF_BEST = 0.75
 _MIN_CORRELATION = 0.9
@@ -132,7 +135,8 @@ def _select(
     pick = np.sort(np.argpartition(height, -count)[-count:])
     raised, where = raised[pick], where[pick]
     found = describe(raised, time, arrival, kind)
-    vessel = _vessels(found, kind)
+    saturates = kind == "dce" and holds_signal(curves)
+    vessel = _vessels(found, _MAX_LATE_SATURATED if saturates else _MAX_LATE[kind])
     if not vessel.any():
         return _nothing(shape, time.size, "no_vessel")
     artery = _arteries(raised, found, vessel, time)
@@ -155,9 +159,9 @@ def _select(
     )
 
 
-def _vessels(found: Features, kind: Kind) -> NDArray[np.bool_]:
+def _vessels(found: Features, max_late: float) -> NDArray[np.bool_]:
     """Return which candidates look like a vessel at all: clear, high, with a first pass."""
-    clear = (found.cnr >= _MIN_CNR) & (found.peak > 0) & ~(found.late > _MAX_LATE[kind])
+    clear = (found.cnr >= _MIN_CNR) & (found.peak > 0) & ~(found.late > max_late)
     if not clear.any():
         return clear
     highest = np.sort(found.peak[clear])[-min(5, int(clear.sum()))]

@@ -46,19 +46,30 @@ def enhancement(curves: NDArray[np.float64], kind: Kind) -> NDArray[np.float64] 
     Raw signal is told from concentration or delta R2* by its baseline, which is large beside the
     excursion of the typical voxel. Signal becomes ``-ln(S/S0)`` (dsc) or ``S - S0`` (dce).
     """
-    top = _mean_of_largest(curves)
-    found = bolus_arrival(top, np.arange(top.size, dtype=np.float64))
+    found = _bolus_of(curves)
     if found.index < 1:
         return None
-    part = curves[:, found.first : found.index]
-    base = part.mean(axis=1)
-    swing = np.abs(curves[:, found.first :] - base[:, None]).max(axis=1)
-    if kind == "dce" or np.median(base) <= 0.5 * np.median(swing):
+    base = curves[:, found.first : found.index].mean(axis=1)
+    if kind == "dce" or not holds_signal(curves):
         return np.asarray(curves - base[:, None])
     good = (base > 0) & (curves[:, found.first :].min(axis=1) > 0)
     safe = np.where(good[:, None], curves, 1.0)
     logged = -np.log(np.maximum(safe, 1e-12) / np.where(good, base, 1.0)[:, None])
     return np.where(good[:, None], logged, 0.0)
+
+
+def holds_signal(curves: NDArray[np.float64]) -> bool:
+    """Tell raw signal from concentration or delta R2* by a baseline that is large beside it."""
+    found = _bolus_of(curves)
+    base = curves[:, found.first : max(found.index, found.first + 1)].mean(axis=1)
+    swing = np.abs(curves[:, found.first :] - base[:, None]).max(axis=1)
+    return bool(np.median(base) > 0.5 * np.median(swing))
+
+
+def _bolus_of(curves: NDArray[np.float64]) -> BolusArrival:
+    """Return the arrival (frames) in the mean of the curves that change most."""
+    top = _mean_of_largest(curves)
+    return bolus_arrival(top, np.arange(top.size, dtype=np.float64))
 
 
 def _mean_of_largest(curves: NDArray[np.float64]) -> NDArray[np.float64]:

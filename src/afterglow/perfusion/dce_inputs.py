@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from afterglow.bids.images import load_nifti
-from afterglow.bids.sidecars import read_json
-from afterglow.errors import AfterglowError, NotEvaluable
+from afterglow.errors import NotEvaluable
 from afterglow.perfusion.dce_analysis import foreground
+from afterglow.perfusion.dynamic import Find, load_dynamic
 from afterglow.perfusion.relaxivity import Constant, agent_of, relaxivity
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
     from afterglow.config.center import CenterConfig
     from afterglow.config.dce import DCEConfig
-
-Find = Callable[[str], Path]
 
 
 @dataclass
@@ -43,7 +39,12 @@ class DCEInputs:
     warnings: list[str] = field(default_factory=list)
 
 
-def gather(find: Find, bids: dict[str, Any], anat: dict[str, Any] | None) -> DCEInputs:
+def gather(
+    find: Find,
+    bids: dict[str, Any],
+    anat: dict[str, Any] | None,
+    problems: Sequence[str] = (),
+) -> DCEInputs:
     """Return the series with its masks, motion corrected where stage `anat` has done so.
 
     Parameters
@@ -52,47 +53,32 @@ def gather(find: Find, bids: dict[str, Any], anat: dict[str, Any] | None) -> DCE
         Gives the file at a path relative to the study (``Job.path``).
     bids, anat : dict
         Summaries of the stages; ``anat`` is None where it has no result.
+    problems : sequence of str
+        What stage `bids` could not convert.
 
     Raises
     ------
     NotEvaluable
-        ``no_dce_series``, ``no_temporal_tag``, or the reason the series itself carries.
+        ``no_dce_series``, ``conversion_failed``, or the reason the series itself carries.
     AfterglowError
-        Where times and frames do not match.
+        Where frames, times and motion do not match.
     """
-    entry = (bids.get("series") or {}).get("dce")
-    if not entry:
-        raise NotEvaluable("no_dce_series", "the session has no DCE series")
-    if not entry.get("evaluable", True):
-        raise NotEvaluable(entry.get("reason") or "no_temporal_tag", "frame times are not known")
-    sidecar = read_json(find(entry["sidecar"]))
-    part = (anat or {}).get("dce") or {}
-    path = part.get("moco") or entry["path"]
-    series, affine = load_nifti(find(path))
-    time = np.asarray(sidecar.get("VolumeTiming") or [], dtype=np.float64)
-    if series.ndim != 4 or time.size != series.shape[3]:
-        raise AfterglowError(
-            f"{time.size} frame times for an image of shape {series.shape}",
-            where=path,
-            expected="one time a frame",
-            remedy="see the timing of the series in index/series.parquet",
-        )
+    loaded = load_dynamic(find, "dce", bids, anat, problems)
+    empty = np.zeros(loaded.data.shape[:3], dtype=bool)
     found = DCEInputs(
-        path=path,
-        sidecar=sidecar,
-        series=series,
-        affine=affine,
-        time=time,
-        mask=np.zeros(series.shape[:3], bool),
-        search_mask=np.zeros(series.shape[:3], bool),
-        censored=np.zeros(time.size, bool),
-        probseg=part.get("probseg") or {},
-        sources=[path, entry["path"]] if path != entry["path"] else [path],
-        registered=bool(part),
+        path=loaded.path,
+        sidecar=loaded.sidecar,
+        series=loaded.data,
+        affine=loaded.affine,
+        time=loaded.time,
+        mask=empty,
+        search_mask=empty,
+        censored=loaded.censored,
+        probseg=loaded.part.get("probseg") or {},
+        sources=list(loaded.sources),
+        registered=bool(loaded.part),
     )
-    _add_masks(found, find, part)
-    if part.get("motion"):
-        found.censored = _censored(find(part["motion"]), time.size)
+    _add_masks(found, find, loaded.part)
     return found
 
 
@@ -119,14 +105,6 @@ def _nearby(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.
 
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= 6.0)
-
-
-def _censored(path: Path, n_time: int) -> NDArray[np.bool_]:
-    """Return which frames the motion table censors."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
-    flags = np.array([row.get("censored", "0").lower() in {"1", "true"} for row in rows], bool)
-    return flags if flags.size == n_time else np.zeros(n_time, bool)
 
 
 def sequence(sidecar: dict[str, Any], where: str) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.bids.images import save_nifti
-from afterglow.bids.sidecars import write_json
+from afterglow.bids.sidecars import sources_as_uris, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,21 +105,6 @@ def model_label(model: str) -> str:
     ('extendedtofts', 'twoCompartmentExchange')
     """
     return _NAMES.get(model, model.replace("_", ""))
-
-
-def sources_as_uris(paths: Iterable[str]) -> list[str]:
-    """Return paths of the study as BIDS URIs.
-
-    Examples
-    --------
-    >>> sources_as_uris(["bids/sub-1/anat/a.nii.gz", "derivatives/sub-1/b.nii.gz"])
-    ['bids:raw:sub-1/anat/a.nii.gz', 'bids::sub-1/b.nii.gz']
-    """
-    uris = []
-    for path in paths:
-        head, _, rest = path.partition("/")
-        uris.append(f"bids:raw:{rest}" if head == "bids" else f"bids::{rest}")
-    return uris
 
 
 def write_maps(writer: MapWriter, result: DCEResult, t10: T10, model: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from afterglow.perfusion.aif import STANDARD_DOSE
 from afterglow.perfusion.aif_choice import Injection
 from afterglow.perfusion.dce_analysis import DCEResult, analyse
 from afterglow.perfusion.dce_figure import draw
-from afterglow.perfusion.dce_inputs import DCEInputs, Find, agent_facts, gather, sequence
+from afterglow.perfusion.dce_inputs import DCEInputs, agent_facts, gather, sequence
 from afterglow.perfusion.dce_output import MapWriter, write_input, write_maps
 from afterglow.perfusion.dce_t10 import T10, t10_of
+from afterglow.perfusion.dynamic import Find
 
 if TYPE_CHECKING:
     from afterglow.config.center import CenterConfig
@@ -40,6 +41,7 @@ def run_session(
     config: DCEConfig,
     center: CenterConfig,
     *,
+    problems: Sequence[str] = (),
     threads: int = 1,
 ) -> DCESession:
     """Analyse the DCE series of a session and write everything about it.
@@ -54,6 +56,8 @@ def run_session(
         Summaries of the stages before; ``anat`` None where it has no result.
     config, center : DCEConfig, CenterConfig
         Settings.
+    problems : sequence of str
+        What stage `bids` could not convert.
     threads : int
         Threads of the fits.
 
@@ -62,7 +66,7 @@ def run_session(
     NotEvaluable
         Where the session honestly does not allow it.
     """
-    found = gather(find, bids, anat)
+    found = gather(find, bids, anat, problems)
     tr, angle = sequence(found.sidecar, found.path)
     constant, facts = agent_facts(found.sidecar, center, config)
     t10 = t10_of(find, found, bids, anat, config, threads)

@@ -10,7 +10,8 @@ import numpy as np
 from afterglow.bids.images import load_nifti
 from afterglow.bids.sidecars import read_json
 from afterglow.errors import NotEvaluable
-from afterglow.perfusion.dce_inputs import DCEInputs, Find, sequence
+from afterglow.perfusion.dce_inputs import DCEInputs, sequence
+from afterglow.perfusion.dynamic import Find
 from afterglow.perfusion.relaxivity import tissue_t1
 from afterglow.perfusion.t1 import T1Map, fit_vfa
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.bids.images import save_nifti
-from afterglow.bids.sidecars import write_json
+from afterglow.bids.sidecars import sources_as_uris, write_json
 from afterglow.perfusion.dsc_reason import Reason
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class DSCWriter:
             "Units": units,
             "Model": model,
             "Parameters": self.parameters,
-            "Sources": _uris(self.sources),
+            "Sources": sources_as_uris(self.sources),
             "Evaluable": note,
         }
         write_json(self.out(path.replace(".nii.gz", ".json")), content)
@@ -108,7 +108,7 @@ class DSCWriter:
         save_nifti(result.reasons, self.affine, self.out(path))
         bits = {bit.name or "": int(bit) for bit in Reason}
         counts = {name: int(np.count_nonzero(result.reasons & bit)) for name, bit in bits.items()}
-        content = {"Bits": bits, "VoxelCounts": counts, "Sources": _uris(self.sources)}
+        content = {"Bits": bits, "VoxelCounts": counts, "Sources": sources_as_uris(self.sources)}
         write_json(self.out(path.replace(".nii.gz", ".json")), content)
 
     def write_curves(self, result: DSCResult, time: NDArray[np.float64]) -> str:
@@ -144,13 +144,3 @@ def _table(path: Path, columns: dict[str, NDArray[np.float64]]) -> None:
         for row in zip(*columns.values(), strict=True)
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _uris(paths: list[str]) -> list[str]:
-    """Return paths of the study as BIDS URIs."""
-    return [
-        f"bids:raw:{path.removeprefix('bids/')}"
-        if path.startswith("bids/")
-        else f"bids::{path.removeprefix('derivatives/')}"
-        for path in paths
-    ]

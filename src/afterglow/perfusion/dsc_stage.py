@@ -12,8 +12,9 @@ import numpy as np
 from afterglow.perfusion.dsc_analysis import DSCResult, analyse
 from afterglow.perfusion.dsc_domain import AcquisitionDomain, assess_domain
 from afterglow.perfusion.dsc_figure import draw
-from afterglow.perfusion.dsc_inputs import DSCInputs, Find, gather
+from afterglow.perfusion.dsc_inputs import DSCInputs, gather
 from afterglow.perfusion.dsc_output import DSCWriter
+from afterglow.perfusion.dynamic import Find
 
 if TYPE_CHECKING:
     from afterglow.config.center import CenterConfig
