@@ -137,7 +137,7 @@ def make_fake_study(folder: Path) -> FakeStudy:
     fake.study_file.write_text(
         "study: fake\nout: out\ncenters:\n  - name: north\n    dicom: [incoming]\n"
     )
-    for name in ("workflow", "rules", "config"):
+    for name in ("workflow", "rules", "config", "envs"):
         shutil.copytree(REPO / name, fake.resources / name)
     scripts = fake.resources / "scripts"
     scripts.mkdir()

@@ -126,7 +126,8 @@ def _vfa(
         matrix = motion.align(image, target, settings)
         grid = (target.shape, target.affine, matrix)
         values = resample(image.values, image.affine, *grid, 3, fill=np.nan)
-        flat = resample(image.values, image.affine, *grid, 0)
+        # Outside the field of view there is no signal to fit, and zero would read as one.
+        flat = resample(image.values, image.affine, *grid, 0, fill=np.nan)
         low, high = float(np.min(image.values)), float(np.max(image.values))
         values = np.clip(np.where(np.isnan(values), flat, values), low, high)
         name = store.name("perf", "VFA", space="dce", flip=number)

@@ -50,8 +50,14 @@ def draw(
 
 
 def _slice(result: DCEResult, mask: NDArray[np.bool_]) -> int:
-    """Return the slice with the most evaluable permeability, else the middle one."""
-    weight = np.where(result.evaluable_by["Ktrans"], result.maps["Ktrans"], 0.0)
+    """Return the slice with the most evaluable permeability inside the brain, else the middle one.
+
+    The border of the mask holds vessels and skull base, which always leak most.
+    """
+    from scipy.ndimage import binary_erosion
+
+    inside = result.evaluable_by["Ktrans"] & binary_erosion(mask, iterations=3)
+    weight = np.where(inside, result.maps["Ktrans"], 0.0)
     total = np.nan_to_num(weight).sum(axis=(0, 1))
     if total.max() > 0:
         return int(total.argmax())
