@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,15 @@ def state_path(stage: str, subject: str | None, session: str | None) -> str:
     return f"{STATES}/{stage}/{unit_name(subject, session)}.json"
 
 
+def _temporary(path: Path) -> Path:
+    """Return a name beside ``path`` that no other writer uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a small text file so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = _temporary(path)
     with temporary.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
@@ -99,7 +105,7 @@ def write_record(root: Path, record: dict[str, Any]) -> None:
         return
     text = json.dumps(record, sort_keys=True, indent=1) + "\n"
     if standing is None and not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = _temporary(path)
         temporary.write_text(text, encoding="utf-8")
         try:
             os.link(temporary, path)
