@@ -171,7 +171,7 @@ def _finish(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any]
     """Withdraw what the new state no longer makes, then write record and state, in that order."""
     path = root / planned.state
     old = read_state(path) or read_state(path.with_suffix(".superseded"))
-    if old is not None and old.key != state.key:
+    if old is not None:
         store.withdraw(root, old, state)
     if facts is not None:
         write_record(root, _record(root, planned, state, facts))
