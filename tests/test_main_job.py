@@ -39,7 +39,12 @@ class Demo:
         return rows
 
     def afterglow(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(NO_NETWORK)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(NO_NETWORK), os.environ.get("PYTHONPATH")))
+            ),
+        }
         return subprocess.run(
             [sys.executable, "-m", "afterglow.cli.app", *words],
             env=environment,
