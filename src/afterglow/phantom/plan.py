@@ -8,6 +8,16 @@ from typing import Literal
 
 Kind = Literal["progression", "treatment_effect", "stable"]
 Vendor = Literal["GE", "Siemens", "Philips"]
+TroubleKind = Literal[
+    "no_dce",
+    "cut_off",
+    "duplicate_push",
+    "wrong_tr",
+    "unclassifiable",
+    "corrupt_file",
+    "two_studies_one_date",
+    "injection_between",
+]
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,27 @@ class LesionSpec:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """Something that goes wrong at one visit, as it does in archives.
+
+    Attributes
+    ----------
+    kind : str
+        ``no_dce`` (the DCE injection and its flip angles are left out), ``cut_off`` (the DCE
+        series ends within a volume), ``duplicate_push`` (the DSC series arrives twice),
+        ``wrong_tr`` (RepetitionTime of the DSC series is not the spacing of its frames),
+        ``unclassifiable`` (a series that no header tells), ``corrupt_file`` (a file of the FLAIR
+        series ends early), ``two_studies_one_date`` (the patient is called back on the same day
+        for another T1w), ``injection_between`` (DSC comes between the flip angles and DCE).
+    visit : int
+        From 0.
+    """
+
+    kind: TroubleKind
+    visit: int
+
+
+@dataclass(frozen=True)
 class SubjectPlan:
     """One patient, with the identifying header values that de-identification has to remove."""
 
@@ -85,11 +116,28 @@ class SubjectPlan:
     histology: str
     lesions: tuple[LesionSpec, ...]
     visits: tuple[dt.date, ...]
+    troubles: tuple[Trouble, ...] = ()
+
+    def troubled(self, visit: int) -> frozenset[TroubleKind]:
+        """Return what goes wrong at a visit."""
+        return frozenset(trouble.kind for trouble in self.troubles if trouble.visit == visit)
 
 
 @dataclass(frozen=True)
 class CenterPlan:
-    """One center: its scanner and what the site knows beside DICOM."""
+    """One center: its scanner and what the site knows beside DICOM.
+
+    Attributes
+    ----------
+    field : float
+        T.
+    dose, dce_dose : float
+        Of the DSC and of the DCE injection, mmol/kg; one dose for both where only one is given.
+    preload : str
+        What the site says about the preload before DSC.
+    order : tuple of str
+        In which order flip angles, DCE and DSC are acquired; what is absent is not acquired.
+    """
 
     name: str
     institution: str
@@ -99,6 +147,12 @@ class CenterPlan:
     dose: float
     preload: str
     hematocrit: float = 0.42
+    dce_dose: float | None = None
+    order: tuple[Literal["vfa", "dce", "dsc"], ...] = ("vfa", "dce", "dsc")
+
+    def dose_of(self, series: Literal["dce", "dsc"]) -> float:
+        """Return the dose injected during a dynamic series, mmol/kg."""
+        return self.dose if series == "dsc" or self.dce_dose is None else self.dce_dose
 
 
 @dataclass(frozen=True)
@@ -120,6 +174,19 @@ class CohortPlan:
 
 
 NORTH = CenterPlan("north", "North Hospital", "GE", 3.0, "gadobutrol", 0.1, "dce")
+SOUTH = CenterPlan(
+    "south", "South Clinic", "Siemens", 1.5, "gadoterate", 0.1, "dce", 0.40, dce_dose=0.05
+)
+WEST = CenterPlan(
+    "west",
+    "West Infirmary",
+    "Philips",
+    3.0,
+    "gadoteridol",
+    0.1,
+    "none",
+    order=("dsc", "vfa", "dce"),
+)
 
 
 def _grows(first: LesionState, diameters: tuple[float, ...]) -> tuple[LesionState, ...]:
