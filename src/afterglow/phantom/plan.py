@@ -44,6 +44,10 @@ class LesionState:
         Radius of the necrotic core over that of the lesion.
     edema : float
         Width of the oedema around it, mm.
+    delay, dispersion : float
+        Of the blood that arrives, after the large arteries, s.
+    part_of : int
+        Lesion in whose mask this one is drawn, where the two touch; 0 where it has its own.
     """
 
     diameter: float
@@ -55,6 +59,9 @@ class LesionState:
     r2s_ees: float = 8.0
     core: float = 0.0
     edema: float = 7.0
+    delay: float = 0.8
+    dispersion: float = 0.0
+    part_of: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class LesionSpec:
     site : tuple of float
         Centre in MNI152 mm.
     kind : str
-        What the growth is, the label of the outcome table.
+        What the growth is, the label of the outcome table; ``stable`` has none.
     states : tuple
         One state a visit; None where the lesion is not there.
     """
@@ -102,7 +109,10 @@ class Trouble:
 
 @dataclass(frozen=True)
 class SubjectPlan:
-    """One patient, with the identifying header values that de-identification has to remove."""
+    """One patient, with the identifying header values that de-identification has to remove.
+
+    The first visit is the planning scan, days before ``srs_date``.
+    """
 
     patient: str
     name: str
@@ -187,6 +197,17 @@ WEST = CenterPlan(
     "none",
     order=("dsc", "vfa", "dce"),
 )
+
+
+def full_plan(seed: int) -> CohortPlan:
+    """Return nine subjects of three centers, each at planning and at two follow-ups.
+
+    Who they are and how their lesions grow is fixed; the physiology follows from the seed. Smaller
+    cohorts are restrictions of this one to fewer subjects and visits.
+    """
+    from afterglow.phantom.roster import subjects
+
+    return CohortPlan("full", seed, (NORTH, SOUTH, WEST), subjects(seed))
 
 
 def _grows(first: LesionState, diameters: tuple[float, ...]) -> tuple[LesionState, ...]:
