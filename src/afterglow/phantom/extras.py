@@ -9,7 +9,7 @@ import numpy as np
 
 from afterglow.phantom import dicom
 from afterglow.phantom.geometry import Grid, oriented_grid
-from afterglow.phantom.protocol import Series
+from afterglow.phantom.series import Series
 
 if TYPE_CHECKING:
     from pathlib import Path

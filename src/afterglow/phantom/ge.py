@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from afterglow.phantom.dicom import Study
-    from afterglow.phantom.protocol import Series
     from afterglow.phantom.scan import Scan
+    from afterglow.phantom.series import Series
 
 _SEQUENCE = {
     "spgr": (["GR"], ["SS", "SP"], ["FAST_GEMS", "EDR_GEMS"], "EFGRE3D", "efgre3d"),

@@ -8,6 +8,7 @@ from typing import Literal
 
 Kind = Literal["progression", "treatment_effect", "stable"]
 Vendor = Literal["GE", "Siemens", "Philips"]
+Part = Literal["vfa", "dce", "dsc"]
 TroubleKind = Literal[
     "no_dce",
     "cut_off",
@@ -158,7 +159,7 @@ class CenterPlan:
     preload: str
     hematocrit: float = 0.42
     dce_dose: float | None = None
-    order: tuple[Literal["vfa", "dce", "dsc"], ...] = ("vfa", "dce", "dsc")
+    order: tuple[Part, ...] = ("vfa", "dce", "dsc")
 
     def dose_of(self, series: Literal["dce", "dsc"]) -> float:
         """Return the dose injected during a dynamic series, mmol/kg."""

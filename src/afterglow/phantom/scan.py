@@ -14,10 +14,11 @@ from afterglow.phantom.geometry import Floats, Grid, Pose, resample
 from afterglow.phantom.lesions import Solid, core_tissue, enhancing_tissue, solids
 from afterglow.phantom.physics import Tissue
 from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan
-from afterglow.phantom.protocol import Series, injections, series_of
+from afterglow.phantom.protocol import center_of, injections, series_of
 from afterglow.phantom.seeds import generator
+from afterglow.phantom.series import Series
 
-_SESSION_END = 1320.0
+_SESSION_END = 1600.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Scan:
 def open_session(plan: CohortPlan, patient: str, visit: int) -> Session:
     """Prepare a session: head, lesions, tissues and the course of contrast in blood."""
     subject = plan.subject(patient)
-    center = plan.center(subject.center)
+    center = center_of(plan, patient, visit)
     head = build_head(plan.seed, patient)
     rng = generator(plan.seed, patient, visit, "pose")
     pose = Pose(_triple(rng.uniform(-3.0, 3.0, 3)), _triple(rng.uniform(-5.0, 5.0, 3)))
