@@ -14,6 +14,7 @@ from afterglow.bids.acquired import frame_time, series_path, sidecar
 from afterglow.bids.given import separated, to_grid
 from afterglow.bids.images import load_nifti, save_nifti
 from afterglow.bids.names import bids_path
+from afterglow.bids.objects import write_objects
 from afterglow.bids.sidecars import read_json, write_json
 from afterglow.dicom.convert import Series, convert
 from afterglow.dicom.deidentify import read_sources
@@ -58,6 +59,8 @@ def write_session(job: Job) -> None:
         (kind for kind in ("T1w_ce", "T1w") if kind in job.summary["series"]), None
     )
     job.summary["mask"] = _mask(job, manifest, sources["masks"])
+    images = {entry["series_key"]: written["path"] for entry, written in converted}
+    job.summary["objects"] = write_objects(job, manifest, sources["instances"], images)
     _scans(job, [written["path"] for _, written in converted])
 
 

@@ -44,6 +44,7 @@ PLAN = pa.schema(
         ("days_from_srs", pa.int64()),
         ("has_mask", pa.bool_()),
         ("classes", pa.list_(pa.string())),
+        ("objects", pa.list_(pa.string())),
         ("status", pa.string()),
         ("reason", pa.string()),
     ]

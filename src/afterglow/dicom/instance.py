@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from afterglow.dicom.frames import FRAME_NAMES, frame_facts
 from afterglow.dicom.header import HeaderError, read_header
+from afterglow.dicom.references import NAMES, REFERRING, references
 from afterglow.dicom.tags import TAGS, WANTED, decode
 
 _TYPES = {
@@ -52,6 +53,8 @@ SCHEMA = pa.schema(
         ("vendor", pa.string()),
         *((name, _TYPES[kind]) for name, (_, kind) in TAGS.items()),
         ("frames", pa.list_(FRAME)),
+        *((name, pa.list_(pa.string())) for name in NAMES),
+        ("contour_points", pa.list_(pa.float64())),
     ]
 )
 _DICOMDIR = "1.2.840.10008.1.3.10"
@@ -74,9 +77,12 @@ def describe(stream: IO[bytes], size: int) -> dict[str, Any]:
     if not values["sop_uid"] or not values["series_uid"] or not values["study_uid"]:
         return reject("uid_missing")
     frames: list[dict[str, Any]] | None = None
-    if header.multiframe:
+    referred: dict[str, Any] = {}
+    if header.multiframe or values["sop_class"] in REFERRING:
         try:
-            frames = _frames(stream, size)
+            dataset = _dataset(stream, size)
+            frames = frame_facts(dataset) if header.multiframe else None
+            referred = references(dataset) if values["sop_class"] in REFERRING else {}
         except Exception as error:  # noqa: BLE001 (pydicom raises anything on a broken header)
             return reject(f"frames_unreadable_{type(error).__name__.lower()}")
     digest = hashlib.sha256(header.syntax.encode() + b"\0" + content).hexdigest()
@@ -89,6 +95,7 @@ def describe(stream: IO[bytes], size: int) -> dict[str, Any]:
         "vendor": vendor(values["manufacturer"]),
         **values,
         "frames": frames,
+        **referred,
     }
 
 
@@ -123,7 +130,8 @@ def vendor(manufacturer: str | None) -> str:
     return "GE" if text == "ge" else "unknown"
 
 
-def _frames(stream: IO[bytes], size: int) -> list[dict[str, Any]]:
+def _dataset(stream: IO[bytes], size: int) -> Any:
+    """Return the header with its nested parts, pixels left out."""
     import pydicom
 
     stream.seek(0)
@@ -131,5 +139,4 @@ def _frames(stream: IO[bytes], size: int) -> list[dict[str, Any]]:
     source.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(source, stop_before_pixels=True, force=True)
-        return frame_facts(dataset)
+        return pydicom.dcmread(source, stop_before_pixels=True, force=True)

@@ -60,18 +60,6 @@ def series_entry(
     replaced : mapping
         File hash to the keyed hash of the whole file, where pixels changed under one header.
     """
-    instances = []
-    for row in rows:
-        name = file_hash(secret, row)
-        entry = {
-            "sop": secret.hash("sop", row["sop_uid"]),
-            "file": name,
-            "header": secret.hash("header", row["header_sha256"], 32),
-            "bytes": row["bytes"],
-        }
-        if name in replaced:
-            entry["content"] = replaced[name]
-        instances.append(entry)
     volumes = series["volumes"]
     return {
         "series_key": series["series_key"],
@@ -89,7 +77,56 @@ def series_entry(
         "reason": series["reason"],
         "acquisition": acquisition(rows, series["facts"], volumes),
         "volumes": [[[s.row, s.frame] for s in volume] for volume in volumes.complete],
-        "instances": instances,
+        "instances": instance_entries(rows, secret, replaced),
+    }
+
+
+def instance_entries(
+    rows: Sequence[Mapping[str, Any]], secret: Secret, replaced: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return what a manifest says about files: keyed hashes and sizes."""
+    entries = []
+    for row in rows:
+        name = file_hash(secret, row)
+        entry = {
+            "sop": secret.hash("sop", row["sop_uid"]),
+            "file": name,
+            "header": secret.hash("header", row["header_sha256"], 32),
+            "bytes": row["bytes"],
+        }
+        if name in replaced:
+            entry["content"] = replaced[name]
+        entries.append(entry)
+    return entries
+
+
+def object_entry(
+    series: Mapping[str, Any],
+    image: str,
+    by: str,
+    rows: Sequence[Mapping[str, Any]],
+    secret: Secret,
+    replaced: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what a manifest says about a structure set, segmentation or dose.
+
+    Parameters
+    ----------
+    series : mapping
+        One element of ``series.describe``.
+    image : str
+        Series key of the image it belongs to.
+    by : str
+        What told so, see ``linking.Link``.
+    rows, secret, replaced
+        As for :func:`series_entry`.
+    """
+    return {
+        "kind": series["class"],
+        "series_key": series["series_key"],
+        "image": image,
+        "linked_by": by,
+        "instances": instance_entries(rows, secret, replaced),
     }
 
 

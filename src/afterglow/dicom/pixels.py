@@ -53,6 +53,11 @@ def _open(source: Source) -> Any:
         return pydicom.dcmread(source.path if content is None else BytesIO(content), force=True)
 
 
+def read_dataset(source: Source) -> Any:
+    """Return a whole DICOM object, nested parts and pixels included."""
+    return _open(source)
+
+
 def mosaic_sum(source: Source) -> float:
     """Return the sum of all scaled values of a mosaic."""
     dataset = _open(source)

@@ -13,7 +13,15 @@ from afterglow.dicom.clock import ordinal
 from afterglow.dicom.conflicts import Sorted
 from afterglow.dicom.crosswalk import Crosswalk, read_csv
 from afterglow.dicom.deidentify import Secret
-from afterglow.dicom.manifest import CONVERTED, file_hash, manifest_text, numbered, series_entry
+from afterglow.dicom.linking import OBJECTS, Link, link_objects
+from afterglow.dicom.manifest import (
+    CONVERTED,
+    file_hash,
+    manifest_text,
+    numbered,
+    object_entry,
+    series_entry,
+)
 from afterglow.dicom.masks import GivenMask
 from afterglow.dicom.series import describe
 
@@ -45,6 +53,7 @@ class Session:
     manifest: str = ""
     private: dict[str, Any] = field(default_factory=dict)
     has_mask: bool = False
+    objects: list[str] = field(default_factory=list)
     reference: str = ""
 
     @property
@@ -70,6 +79,7 @@ class Session:
             "days_from_srs": None if start is None or self.day is None else self.day - start,
             "has_mask": self.has_mask,
             "classes": self.classes,
+            "objects": self.objects,
             "status": self.status,
             "reason": self.reason,
         }
@@ -103,14 +113,20 @@ class CenterIndex:
         self.center, self.secret, self.crosswalk = center, secret, crosswalk
         self.found, self.replaced = found, replaced
         self.series_rows: list[dict[str, Any]] = []
+        self.links: dict[str, Link] = {}
 
     def sessions(self, masks: Sequence[GivenMask], warnings: list[str]) -> list[Session]:
         """Return every session, with its manifest where it can be used."""
         studies: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        patients: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for series in describe(self.found.rows, self.center.series_rules):
             key = repr((series["patient_id"], series["study_uid"], series["series_key"]))
             series["series_key"] = self.secret.hash("series", key)
             studies[series["patient_id"], series["study_uid"]].append(series)
+            patients[series["patient_id"]].append(series)
+        for every in patients.values():
+            self.links |= link_objects(every, self.found.rows)
+        self.linked = self._linked(patients)
         dates = {key: self._date(study) for key, study in studies.items()}
         left = list(masks)
         built: list[Session] = []
@@ -121,6 +137,18 @@ class CenterIndex:
         if left:
             warnings.append(f"{self.center.name}: {len(left)} given masks fit no session")
         return built
+
+    def _linked(
+        self, patients: Mapping[str, list[dict[str, Any]]]
+    ) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """Return the objects of every study of images, of whatever study they came in."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for patient, every in patients.items():
+            for series in every:
+                link = self.links.get(series["series_key"])
+                if link is not None and link.image is not None:
+                    found[patient, link.image["study_uid"]].append(series)
+        return found
 
     def _date(self, study: list[dict[str, Any]]) -> str | None:
         """Return the day of a study as the header says it."""
@@ -155,9 +183,11 @@ class CenterIndex:
             date_shifted=self.secret.shifted(self.center.name, patient, date),
             classes=sorted(series["class"] for _, series in usable),
             status="quarantined" if refused else "planned" if usable else "skipped",
-            reason=refused or ("" if usable else "no_usable_series"),
+            reason=refused or ("" if usable else self._why_unusable(study)),
         )
-        rows = [self.found.rows[number] for series in study for number in series["rows"]]
+        objects = self.linked.get((patient, uid), []) if session.status == "planned" else []
+        every = [*study, *(series for series in objects if series not in study)]
+        rows = [self.found.rows[number] for series in every for number in series["rows"]]
         own = _take(masks, patient, uid, session.day) if session.status == "planned" else []
         session.private = {
             "center": session.center,
@@ -165,9 +195,14 @@ class CenterIndex:
             "masks": {mask.file: mask.path for mask in own},
         }
         if session.status == "planned":
-            self._fill(session, study, usable, own)
+            self._fill(session, study, usable, own, objects)
         self._series(session, study)
         return session
+
+    def _why_unusable(self, study: list[dict[str, Any]]) -> str:
+        links = [self.links.get(series["series_key"]) for series in study]
+        moved = any(link is not None and link.image is not None for link in links)
+        return "objects_of_another_session" if moved else "no_usable_series"
 
     def _fill(
         self,
@@ -175,28 +210,42 @@ class CenterIndex:
         study: list[dict[str, Any]],
         usable: list[tuple[int, dict[str, Any]]],
         masks: list[GivenMask],
+        objects: list[dict[str, Any]],
     ) -> None:
         entries = []
         for run, series in usable:
-            rows = [self.found.rows[number] for number in series["rows"]]
+            rows = self._rows(series)
             entries.append(series_entry(run, series, rows, self.secret, self.replaced))
         session.has_mask = bool(masks)
+        session.objects = sorted(series["class"] for series in objects)
         session.manifest = manifest_text(
             {
                 "center": session.center,
                 "subject": session.subject,
                 "session": session.session,
                 "series": entries,
+                "objects": self._objects(objects),
                 "masks": [mask.public() for mask in masks],
                 "facts": study[0]["study_facts"],
             }
         )
 
+    def _rows(self, series: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [self.found.rows[number] for number in series["rows"]]
+
+    def _objects(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        entries = []
+        for series in sorted(objects, key=lambda s: (s["class"], s["series_key"])):
+            link = self._link(series)
+            image = str(link.image["series_key"]) if link.image is not None else ""
+            rows = self._rows(series)
+            entries.append(object_entry(series, image, link.by, rows, self.secret, self.replaced))
+        return entries
+
     def _series(self, session: Session, study: list[dict[str, Any]]) -> None:
         for series in study:
             first = self.found.rows[series["rows"][0]]
-            used = session.status == "planned" and series["class"] in CONVERTED
-            used = used and bool(series["n_volumes"])
+            used = self._used(session, series)
             skipped = "" if used else session.reason if session.status == "quarantined" else None
             self.series_rows.append(
                 {
@@ -205,16 +254,26 @@ class CenterIndex:
                     "subject": session.subject,
                     "session": session.session,
                     "status": "used" if used else session.status.replace("planned", "skipped"),
-                    "skipped": _why_skipped(series) if skipped is None else skipped,
+                    "skipped": self._why_skipped(series) if skipped is None else skipped,
                     "example_file": f"{session.center}:{file_hash(self.secret, first)}",
                 }
             )
 
+    def _used(self, session: Session, series: Mapping[str, Any]) -> bool:
+        if series["class"] in OBJECTS:
+            return session.status != "quarantined" and self._link(series).image is not None
+        usable = session.status == "planned" and series["class"] in CONVERTED
+        return usable and bool(series["n_volumes"])
 
-def _why_skipped(series: Mapping[str, Any]) -> str:
-    if series["class"] in CONVERTED:
-        return "no_complete_volume"
-    return f"class_{series['class']}"
+    def _link(self, series: Mapping[str, Any]) -> Link:
+        return self.links[series["series_key"]]
+
+    def _why_skipped(self, series: Mapping[str, Any]) -> str:
+        if series["class"] in OBJECTS:
+            return self._link(series).reason
+        if series["class"] in CONVERTED:
+            return "no_complete_volume"
+        return f"class_{series['class']}"
 
 
 def source_entry(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,13 @@ _IMAGES = ("nibabel", "numpy", "scipy")
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("bids", "session", (), ("bids",), ("dcm2niix", "nipype", "pydicom", *_IMAGES)),
+        Stage(
+            "bids",
+            "session",
+            (),
+            ("bids",),
+            ("dcm2niix", "highdicom", "nipype", "pydicom", *_IMAGES),
+        ),
         Stage(
             "anat",
             "session",
