@@ -124,10 +124,13 @@ def mismatch(
             if not np.isclose(float(volume.sum(dtype=np.float64)), expected, rtol=1e-6):
                 return f"volume {number} has another sum of values than its file"
             continue
-        if volume.shape[2] != len(volumes[number]):
-            return f"{volume.shape[2]} slices, expected {len(volumes[number])}"
-        middle = volumes[number][len(volumes[number]) // 2]
-        found = _differs(volume, affine, read_plane(*middle))
+        slices = volumes[number]
+        plane = read_plane(*slices[len(slices) // 2])
+        # the converter may turn a sagittal or coronal volume, so only the voxels are counted
+        wanted = (*plane.values.shape, len(slices))
+        if sorted(volume.shape) != sorted(wanted):
+            return f"{'x'.join(map(str, volume.shape))} voxels, expected {len(slices)} slices"
+        found = _differs(volume, affine, plane)
         if found:
             return f"volume {number}: {found}"
     return ""

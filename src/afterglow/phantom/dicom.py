@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from afterglow.phantom.geometry import Grid, Matrix
     from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan
     from afterglow.phantom.scan import Scan
+    from afterglow.phantom.series import Series
 
 Own = dict[int, tuple[str, Any]]
-_NUMBERS = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i"}
+_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_LONG = frozenset({"OB", "OW", "SQ", "UN", "UT"})
+_ITEM = 0xFFFEE000
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -46,12 +49,15 @@ class Study:
         What was planned.
     visit : int
         From 0.
+    part : str
+        Empty, or what tells a further study of the same day from the first.
     """
 
     plan: CohortPlan
     center: CenterPlan
     subject: SubjectPlan
     visit: int
+    part: str = ""
 
     @property
     def date(self) -> dt.date:
@@ -60,16 +66,31 @@ class Study:
 
     def uid(self, *keys: object) -> str:
         """Return an identifier within this study."""
-        return uid(self.plan.seed, self.subject.patient, self.visit, *keys)
+        part = (self.part,) if self.part else ()
+        return uid(self.plan.seed, self.subject.patient, self.visit, *part, *keys)
 
-    def clock(self, seconds: float) -> str:
-        """Return a DICOM time of the session clock, to a hundredth of a second.
+    def clock(self, seconds: float, digits: int = 2) -> str:
+        """Return a DICOM time of the session clock.
 
         The study starts at a fixed hour plus a minute per visit.
         """
-        total = round((_STUDY_HOUR + 660 * self.visit + seconds) * 100)
-        whole, hundredths = divmod(total, 100)
-        return f"{whole // 3600:02d}{whole // 60 % 60:02d}{whole % 60:02d}.{hundredths:02d}"
+        total = round((_STUDY_HOUR + 660 * self.visit + seconds) * 10**digits)
+        whole, rest = divmod(total, 10**digits)
+        hours, minutes = whole // 3600, whole // 60 % 60
+        return f"{hours:02d}{minutes:02d}{whole % 60:02d}.{rest:0{digits}d}"
+
+    def instant(self, seconds: float) -> str:
+        """Return a DICOM date and time of the session clock."""
+        return f"{self.date:%Y%m%d}{self.clock(seconds, 6)}"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Trade name, volume injected (mL) and mg of the chelate per mL."""
+
+    agent: str
+    volume: float
+    concentration: float
 
 
 class SeriesWriter(Protocol):
@@ -110,15 +131,29 @@ def general(study: Study, number: int, description: str, started: float) -> Data
     return ds
 
 
-def add_contrast(ds: Dataset, study: Study) -> None:
-    """Add the contrast agent and the dose of the injection imaged."""
+def contrast_of(study: Study, series: Series) -> Contrast:
+    """Return what the header of a series says of contrast.
+
+    A dynamic series names its own injection, a later one everything injected so far.
+    """
     trade, molar, milligrams = _AGENTS[study.center.agent]
-    ds.ContrastBolusAgent = trade
+    parts: tuple[Literal["dce", "dsc"], ...] = tuple(
+        part for part in ("dce", "dsc") if part in study.center.order
+    )
+    own = tuple(part for part in parts if part == series.name)
+    dose = sum(study.center.dose_of(part) for part in own or parts)
+    return Contrast(trade, dose * study.subject.weight / molar, milligrams)
+
+
+def add_contrast(ds: Dataset, study: Study, series: Series) -> None:
+    """Add the contrast agent and how much of it was injected."""
+    contrast = contrast_of(study, series)
+    ds.ContrastBolusAgent = contrast.agent
     ds.ContrastBolusRoute = "IV"
-    ds.ContrastBolusVolume = f"{study.center.dose * study.subject.weight / molar:.1f}"
+    ds.ContrastBolusVolume = f"{contrast.volume:.1f}"
     ds.ContrastBolusTotalDose = ds.ContrastBolusVolume
     ds.ContrastBolusIngredient = "GADOLINIUM"
-    ds.ContrastBolusIngredientConcentration = f"{milligrams:g}"
+    ds.ContrastBolusIngredientConcentration = f"{contrast.concentration:g}"
 
 
 def lps(affine: Matrix) -> Matrix:
@@ -149,26 +184,48 @@ def decimal(value: float) -> str:
     return "0" if text in {"-0", ""} else text
 
 
-def pixels(ds: Dataset, shape: tuple[int, ...]) -> None:
+def pixels(ds: Dataset, shape: tuple[int, ...], bits: int = 16, *, signed: bool = True) -> None:
     """Describe 16-bit pixels of (columns, rows); `plane` holds the values of one instance."""
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.Rows, ds.Columns = shape[1], shape[0]
-    ds.BitsAllocated = ds.BitsStored = 16
-    ds.HighBit = 15
-    ds.PixelRepresentation = 1
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, bits, bits - 1
+    ds.PixelRepresentation = int(signed)
 
 
-def plane(values: np.ndarray) -> Own:
+def stored_bits(values: np.ndarray) -> int:
+    """Return 12, as most scanners store, or 16 where the values need more."""
+    return 12 if values.max() < 4096 else 16
+
+
+def plane(values: np.ndarray, *, signed: bool = True) -> Own:
     """Return the elements of one slice's values, given as (columns, rows)."""
     low, high = int(values.min()), int(values.max())
     return {
-        0x00280106: ("SS", low),
-        0x00280107: ("SS", high),
-        0x00281050: ("DS", (high + low) // 2),
-        0x00281051: ("DS", max(high - low, 1)),
-        0x7FE00010: ("OW", np.ascontiguousarray(values.T).astype("<i2").tobytes()),
+        0x00280106: ("SS" if signed else "US", low),
+        0x00280107: ("SS" if signed else "US", high),
+        **window(low, high),
+        0x7FE00010: ("OW", words(values)),
     }
+
+
+def words(values: np.ndarray) -> bytes:
+    """Return the values of one slice, given as (columns, rows), row by row in 16 bits."""
+    return np.ascontiguousarray(values.T).astype("<i2").tobytes()
+
+
+def window(low: float, high: float) -> Own:
+    """Return centre and width of the window that shows all values."""
+    return {
+        0x00281050: ("DS", f"{(high + low) / 2.0:.6g}"),
+        0x00281051: ("DS", f"{max(high - low, 1.0):.6g}"),
+    }
+
+
+def state(ds: Dataset, series: Series) -> None:
+    """Put in what the header says instead of what is true or usual."""
+    for keyword, value in series.stated:
+        setattr(ds, keyword, list(value) if isinstance(value, tuple) else value)
 
 
 class Encoder:
@@ -230,16 +287,25 @@ def _packed(tag: int, vr: str, value: Any) -> bytes:
     >>> _packed(0x00200013, "IS", 7)[4:]
     b'IS\x02\x007 '
     """
-    if vr in _NUMBERS:
-        body = struct.pack(_NUMBERS[vr], value)
+    if vr == "SQ":
+        body = b"".join(_item(own) for own in value)
+    elif vr in _NUMBERS:
+        numbers = value if isinstance(value, list) else [value]
+        body = struct.pack(f"<{len(numbers)}{_NUMBERS[vr]}", *numbers)
     elif isinstance(value, bytes):
         body = value + b"\0" * (len(value) % 2)
     else:
         text = "\\".join(value) if isinstance(value, list) else str(value)
         body = text.encode("latin_1") + (b"\0" if vr == "UI" else b" ") * (len(text) % 2)
     head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
-    size = struct.pack("<HI", 0, len(body)) if vr in {"OB", "OW"} else struct.pack("<H", len(body))
+    size = struct.pack("<HI", 0, len(body)) if vr in _LONG else struct.pack("<H", len(body))
     return head + size + body
+
+
+def _item(own: Own) -> bytes:
+    """Return one item of a sequence, of known length."""
+    body = b"".join(_packed(tag, *own[tag]) for tag in sorted(own))
+    return struct.pack("<HHI", _ITEM >> 16, _ITEM & 0xFFFF, len(body)) + body
 
 
 def _encoded(element: DataElement) -> bytes:

@@ -65,6 +65,7 @@ def write_screen_save(study: Study, folder: Path) -> Path:
     ds.SOPInstanceUID = study.uid("screen save")
     ds.ImageType = ["DERIVED", "SECONDARY", "SCREEN SAVE"]
     ds.ConversionType = "WSD"
+    ds.PatientOrientation, ds.Laterality = "", ""
     ds.Manufacturer = "GE MEDICAL SYSTEMS"
     ds.InstanceNumber = "1"
     ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.int16)

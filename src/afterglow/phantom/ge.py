@@ -83,9 +83,10 @@ def _common(study: Study, scan: Scan) -> Dataset:
     if series.frames > 1:
         ds.NumberOfTemporalPositions = str(series.frames)
     if series.contrast:
-        dicom.add_contrast(ds, study)
+        dicom.add_contrast(ds, study, series)
     dicom.pixels(ds, grid.shape)
     _private(ds, series, grid.shape[2])
+    dicom.state(ds, series)
     return ds
 
 
@@ -95,7 +96,7 @@ def _sequence(ds: Dataset, study: Study, series: Series) -> None:
     ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions = scanning, variant, options
     ds.MRAcquisitionType = "3D" if series.is_3d else "2D"
     ds.AngioFlag = "N"
-    ds.RepetitionTime = f"{series.tr * 1000:g}"
+    ds.RepetitionTime = series.repetition_time
     ds.EchoTime = f"{series.te * 1000:g}"
     if series.ti:
         ds.InversionTime = f"{series.ti * 1000:g}"

@@ -167,7 +167,7 @@ def _philips() -> Scanner:
     flair = replace(base.flair, number=301, description="T2W_FLAIR", te=0.125, scale=4000.0)
     dce = replace(
         base.dce,
-        number=901,
+        number=1001,
         description="T1_DYN DCE",
         tr=0.0052,
         te=0.0022,
@@ -192,7 +192,7 @@ def _philips() -> Scanner:
     )
     vfa = (501, 100, "T1_FFE FA{}")
     gains = (2.0, 1.4, 1.1, 1.2, 1.5)
-    return Scanner(t1w, "T1W_3D_FFE GD", 1001, flair, vfa, dce, dsc, gains)
+    return Scanner(t1w, "T1W_3D_FFE GD", 1101, flair, vfa, dce, dsc, gains)
 
 
 SCANNERS = {"GE": _ge(), "Siemens": _siemens(), "Philips": _philips()}

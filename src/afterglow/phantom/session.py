@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from afterglow.phantom import extras, ge
+from afterglow.phantom import extras, ge, philips, siemens
 from afterglow.phantom.dicom import SeriesWriter, Study
 from afterglow.phantom.protocol import series_of
 from afterglow.phantom.scan import Session, acquire
 
-WRITERS: dict[str, SeriesWriter] = {"GE": ge.write_series}
+WRITERS: dict[str, SeriesWriter] = {
+    "GE": ge.write_series,
+    "Siemens": siemens.write_series,
+    "Philips": philips.write_series,
+}
 
 
 def write_dicom(session: Session, folder: Path) -> dict[str, Path]:
