@@ -7,9 +7,10 @@ from afterglow.cohort import rules
 from afterglow.cohort.analysis import Analysis, analyse, needed_features, rule_catalogue
 from afterglow.cohort.artifact import save_model
 from afterglow.cohort.figures import validation_figures
+from afterglow.cohort.outputs import write_validation
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
-from afterglow.tables.models import FlowRow, PerformanceRow, PredictionRow, RuleRow
+from afterglow.tables.models import FlowRow, RuleRow
 from afterglow.tables.write import write_table
 
 
@@ -19,8 +20,8 @@ def main(job: Job) -> None:
     for row in [*found.rules, *found.predictions]:
         row["record_id"] = row["record_id"] or job.key
     write_table(found.rules, RuleRow, job.out("tables/rules.parquet"))
-    write_table(found.predictions, PredictionRow, job.out("tables/predictions.parquet"))
-    write_table(found.performance, PerformanceRow, job.out("tables/performance.parquet"))
+    tables = job.out("tables/performance.parquet").parent
+    journal = write_validation(found, tables, job.out("cohort/journal/models.csv").parent)
     _write_flow(job, found)
     card = save_model(found, settings, job.out("cohort/model/card.json").parent)
     figures = validation_figures(found, job.out("cohort/figures/roc.png").parent)
@@ -32,6 +33,7 @@ def main(job: Job) -> None:
         "checks": found.checks,
         "model": card,
         "figures": [f"cohort/figures/{name}" for name in figures],
+        "journal": [f"cohort/journal/{name}" for name in journal],
         "rules": "cohort/rules.json",
     }
     if not found.validation["possible"]:

@@ -11,7 +11,10 @@ from afterglow.report.cohort import cohort_page
 from afterglow.report.crosswalk import locator
 from afterglow.report.render import data_uri
 
-TABLES = ("sessions", "lesions", "features", "rules", "performance", "flow", "failures")
+TABLES = (
+    *("sessions", "lesions", "features", "rules", "performance", "feature_tests"),
+    *("flow", "failures"),
+)
 # The page shows medians; a large study's features table holds millions of other rows.
 FILTERS = {
     "features": [
@@ -23,6 +26,8 @@ CAPTIONS = {
     "roc": "Receiver operating characteristic of out-of-fold predictions.",
     "calibration": "Observed share of progressions against predicted probability, in fifths.",
     "decision": "Net benefit (fraction of lesions) against threshold probability.",
+    "learning": "Area within center by number of training patients, with 95 % intervals.",
+    "centers": "Area by center with 95 % intervals: nested, and with the center left out.",
 }
 
 

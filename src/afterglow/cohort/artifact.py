@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from afterglow import __version__
-from afterglow.cohort.analysis import Analysis, candidate_models
 from afterglow.cohort.design import Design
+from afterglow.cohort.modelling import Analysis, candidate_models
 from afterglow.cohort.validation import fit_final
 from afterglow.config.cohort import CohortConfig
 
@@ -32,15 +33,19 @@ def save_model(found: Analysis, config: CohortConfig, folder: Path) -> dict[str,
     dict
         ``{"fitted", "model", "reason"}``.
     """
+    from threadpoolctl import threadpool_limits
+
     card: dict[str, Any] = {"afterglow_version": __version__, "fitted": False}
     design = found.design
     if design is None or not found.validation["possible"]:
         card["reason"] = found.validation["detail"]
     else:
         spec = candidate_models(config)[0]
-        fitted, choice = fit_final(design, spec, inner=config.inner_folds, seed=config.seed)
-        _dump(fitted, folder / MODEL_FILE)
+        with threadpool_limits(limits=1):
+            fitted, choice = fit_final(design, spec, inner=config.inner_folds, seed=config.seed)
+        _dump(fitted.pipeline, folder / MODEL_FILE)
         card |= _describe(design, found, spec.name, choice, spec.pick(design.names))
+        card["harmonization"] = None if fitted.combat is None else fitted.combat.as_dict()
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
@@ -52,7 +57,7 @@ def _describe(
 ) -> dict[str, Any]:
     import sklearn
 
-    own = [row for row in found.performance if row["model"] == name]
+    own = [_plain(row) for row in found.performance if row["model"] == name]
     return {
         "fitted": True,
         "model": name,
@@ -68,8 +73,11 @@ def _describe(
             "n_events": int(design.y.sum()),
             "centers": sorted(set(design.centers.tolist())),
         },
-        "performance": [_plain(row) for row in own],
-        "checks": {k: v for k, v in found.checks.items() if k != "permuted_auc"},
+        "performance": [r for r in own if ":" not in r["metric"] or "@" in r["metric"]],
+        "performance_by_center": _named(own, "auc_center:"),
+        "performance_by_subgroup": _named(own, "auc_subgroup:"),
+        "compared_with": _named(own, "auc_less_"),
+        "checks": found.checks,
         "versions": {"scikit-learn": sklearn.__version__},
     }
 
@@ -86,6 +94,16 @@ def _domain(design: Design) -> dict[str, dict[str, float]]:
                 "missing": float(1 - known.size / design.y.size),
             }
     return ranges
+
+
+def _named(rows: Sequence[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+    """Return the rows whose metric begins with a prefix, with the rest of it as name."""
+    keys = ("split", "value", "low", "high", "n_subjects", "n_lesions", "p_value", "reason")
+    return [
+        {"name": row["metric"].removeprefix(prefix), **{key: row[key] for key in keys}}
+        for row in rows
+        if row["metric"].startswith(prefix)
+    ]
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -136,18 +136,39 @@ def bootstrap_auc(
     """Return the area with a percentile interval from resampled patients."""
     truth, values, patient, layer = _checked(y, score, cluster, stratum)
     area = _components(truth, values, patient, layer).auc
-    rng = np.random.default_rng(seed)
-    n = int(patient.max()) + 1
-    members = [np.flatnonzero(patient == i) for i in range(n)]
-    areas = []
-    for _ in range(samples):
-        pick = np.concatenate([members[i] for i in rng.integers(0, n, n)])
-        areas.append(_components(truth[pick], values[pick], patient[pick], layer[pick]).auc)
-    found = np.array([a for a in areas if not math.isnan(a)])
+    wins, pairs = _patient_pairs(truth, values, patient, layer)
+    n = wins.shape[0]
+    picks = np.random.default_rng(seed).integers(0, n, (samples, n))
+    times = np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(np.float64)
+    total = np.einsum("si,ij,sj->s", times, pairs, times, optimize=True)
+    won = np.einsum("si,ij,sj->s", times, wins, times, optimize=True)
+    found = won[total > 0] / total[total > 0]
     if found.size < 2:
         return Estimate(area, math.nan, math.nan, math.nan)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(area, float(found.std(ddof=1)), float(low), float(high))
+
+
+def _patient_pairs(
+    truth: NDArray[np.bool_], values: Floats, patient: NDArray[np.intp], layer: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
+    """Return wins and compared pairs between positives of patient i and negatives of patient j.
+
+    A resample that holds patient i ``c_i`` times has ``c_i c_j`` of each, so its area needs no
+    new ranking.
+    """
+    size = int(patient.max()) + 1
+    wins, pairs = np.zeros((size, size)), np.zeros((size, size))
+    for stratum in np.unique(layer):
+        here = layer == stratum
+        up, down = np.flatnonzero(here & truth), np.flatnonzero(here & ~truth)
+        if not up.size or not down.size:
+            continue
+        gap = np.sign(values[up][:, None] - values[down])
+        cell = patient[up][:, None], patient[down][None, :]
+        np.add.at(wins, cell, 0.5 * (gap + 1))
+        np.add.at(pairs, cell, 1.0)
+    return wins, pairs
 
 
 def _checked(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from afterglow.cohort.analysis import Analysis, validate
 from afterglow.cohort.artifact import CARD_FILE, MODEL_FILE, save_model
+from afterglow.cohort.fitting import Fitted
+from afterglow.cohort.harmonization import from_dict
+from afterglow.cohort.modelling import Analysis, validate
 from afterglow.cohort.tabular import read_features, read_outcomes, to_design
 from afterglow.config.cohort import CohortConfig
 from afterglow.errors import AfterglowError
@@ -38,23 +41,22 @@ def classify_table(
     outcomes : Path
         CSV or Parquet: ``subject``, ``lesion_id``, ``label``.
     out : Path
-        Folder for ``predictions.parquet``, ``performance.parquet`` and ``model/``.
+        Folder for ``predictions``, ``performance``, ``validation_curves`` and ``feature_tests``
+        (Parquet), ``journal/`` (CSV and LaTeX) and ``model/``.
 
     Raises
     ------
     AfterglowError
         A missing or malformed column; no labelled lesion.
     """
-    from afterglow.tables.models import PerformanceRow, PredictionRow
-    from afterglow.tables.write import write_table
+    from afterglow.cohort.outputs import write_validation
 
     settings = config or CohortConfig()
     rows = read_features(path)
     design = to_design(rows, read_outcomes(outcomes, settings.mixed))
     say(f"{design.y.size} labelled lesions of {design.n_patients} patients, {len(rows)} rows")
     found = validate(design, settings, say)
-    write_table(found.predictions, PredictionRow, out / "predictions.parquet")
-    write_table(found.performance, PerformanceRow, out / "performance.parquet")
+    write_validation(found, out, out / "journal")
     save_model(found, settings, out / "model")
     return found
 
@@ -63,7 +65,8 @@ def apply_model(folder: Path, path: Path) -> list[dict[str, Any]]:
     """Apply a saved model to the lesions of a table.
 
     A lesion gets no probability where a feature lies outside of the range of the training
-    lesions, or where features are missing that those always had.
+    lesions, or where features are missing that those always had. A center that the model was
+    not harmonized to is used as measured, and the reasons say so.
 
     Returns
     -------
@@ -84,7 +87,10 @@ def apply_model(folder: Path, path: Path) -> list[dict[str, Any]]:
             f"the table lacks {len(lacking)} features of the model: {', '.join(lacking[:5])}",
             where=path.name,
         )
-    fitted = _load(folder / MODEL_FILE)
+    names = tuple(card["features"])
+    content = card.get("harmonization")
+    combat = None if content is None else from_dict(content, names)
+    fitted = Fitted(_load(folder / MODEL_FILE), combat, names)
     return [_one(row, card, fitted) for row in rows]
 
 
@@ -131,29 +137,31 @@ def outside_domain(
     return reasons
 
 
-def _one(row: Mapping[str, Any], card: Mapping[str, Any], fitted: Any) -> dict[str, Any]:
-    names: Sequence[str] = card["features"]
+def _one(row: Mapping[str, Any], card: Mapping[str, Any], fitted: Fitted) -> dict[str, Any]:
     reasons = outside_domain(row["features"], card["domain"])
-    x = np.array([[row["features"][name] for name in names]])
-    probability = math.nan if reasons else float(fitted.predict_proba(x)[0, 1])
+    x = np.array([[row["features"][name] for name in fitted.names]])
+    center = np.array([str(row["center"])])
+    notes = []
+    if fitted.combat is not None and row["center"] not in fitted.combat.centers:
+        notes.append("center_not_harmonized")
+    probability = math.nan if reasons else float(fitted.probability(x, center)[0])
     return {
         "subject": row["subject"],
         "lesion_id": row["lesion_id"],
         "session": row["session"],
         "probability": probability,
-        "reasons": reasons,
-        "explanation": {} if reasons else _explain(fitted, x, names),
+        "reasons": [*reasons, *notes],
+        "explanation": {} if reasons else _explain(fitted, x, center),
     }
 
 
-def _explain(fitted: Any, x: np.ndarray[Any, Any], names: Sequence[str]) -> dict[str, float]:
+def _explain(fitted: Fitted, x: NDArray[np.float64], center: NDArray[np.str_]) -> dict[str, float]:
     """Return the strongest contributions to the log odds; empty for models without coefficients."""
-    model = fitted.named_steps["fit"]
-    if not hasattr(model, "coef_"):
+    weights = fitted.weights()
+    if not weights:
         return {}
-    scaled = fitted[:-1].transform(x)[0]
-    labels = [str(n) for n in fitted[:-1].get_feature_names_out(list(names))]
-    parts = dict(zip(labels, (scaled * model.coef_[0]).tolist(), strict=True))
+    scaled = fitted.pipeline[:-1].transform(fitted.prepared(x, center))[0]
+    parts = {n: float(v) * weights[n] for n, v in zip(weights, scaled, strict=True) if weights[n]}
     strongest = sorted(parts, key=lambda n: -abs(parts[n]))[:5]
     return {name: round(parts[name], 4) for name in strongest}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,12 +72,11 @@ class Design:
             )
 
     def _refuse_duplicates(self) -> None:
+        # Rounded, so that a value that went through a text file is still itself.
+        rounded = np.nan_to_num(np.round(self.x, 12), nan=np.inf, posinf=np.inf)
         seen: dict[bytes, int] = {}
-        for i, row in enumerate(self.x):
-            if np.isfinite(row).sum() < 3:
-                continue
-            key = np.nan_to_num(np.round(row, 12), nan=np.inf, posinf=np.inf).tobytes()
-            first = seen.setdefault(key, i)
+        for i in np.flatnonzero(np.isfinite(self.x).sum(axis=1) >= 3).tolist():
+            first = seen.setdefault(rounded[i].tobytes(), i)
             if self.patients[first] != self.patients[i]:
                 raise AfterglowError(
                     "two patients have the same features, so one patient may be counted twice",
@@ -116,33 +114,45 @@ def events_per_feature(design: Design) -> float:
     return rare / max(len(design.names), 1)
 
 
-def center_confounding(design: Design) -> dict[str, Any]:
+def center_confounding(design: Design, *, samples: int = 1999, seed: int = 0) -> dict[str, Any]:
     """Tell whether the share of progressions differs between centers.
+
+    Parameters
+    ----------
+    design : Design
+        Lesions, patients and centers.
+    samples, seed : int
+        Random reassignments of whole patients to centers of the same sizes.
 
     Returns
     -------
     dict
-        ``p`` of a chi-squared test in which each patient counts once, ``flag`` where p < 0.05,
+        ``p`` of the permutation test of Pearson's statistic (lesions of one patient move
+        together, so they are not counted as independent), ``flag`` where p < 0.05,
         ``prevalence`` (fraction of lesions) by center.
     """
-    from scipy.stats import chi2_contingency
-
-    centers = sorted(set(design.centers.tolist()))
-    prevalence = {c: float(design.y[design.centers == c].mean()) for c in centers}
-    table = np.array([_patient_counts(design, c) for c in centers], dtype=float)
-    table = table[:, table.sum(axis=0) > 0]
-    p = 1.0
-    if len(centers) > 1 and table.shape[1] > 1:
-        p = float(chi2_contingency(table)[1])
+    centers, place = np.unique(design.centers, return_inverse=True)
+    patients, which = np.unique(design.patients, return_inverse=True)
+    prevalence = {str(c): float(design.y[design.centers == c].mean()) for c in centers}
+    overall = float(design.y.mean()) if design.y.size else 0.0
+    if centers.size < 2 or not 0 < overall < 1:
+        return {"p": 1.0, "flag": False, "prevalence": prevalence}
+    counts = np.zeros((2, patients.size))
+    np.add.at(counts[0], which, design.y)
+    np.add.at(counts[1], which, 1.0)
+    home = np.zeros(patients.size, dtype=np.intp)
+    home[which] = place
+    member = np.eye(centers.size)[home]
+    rng = np.random.default_rng(seed)
+    found = _pearson(counts @ member, overall)
+    null = [_pearson(counts @ member[rng.permutation(home.size)], overall) for _ in range(samples)]
+    p = (1 + sum(value >= found - 1e-12 for value in null)) / (1 + samples)
     return {"p": p, "flag": p < 0.05, "prevalence": prevalence}
 
 
-def _patient_counts(design: Design, center: str) -> tuple[float, float]:
-    """Return patients of a center by share of progressing lesions, summed over both classes."""
-    here = design.centers == center
-    shares: Counter[str] = Counter()
-    sizes = Counter(design.patients[here].tolist())
-    for patient, label in zip(design.patients[here], design.y[here], strict=True):
-        shares[str(patient)] += int(label)
-    up = sum(shares[p] / sizes[p] for p in sizes)
-    return up, len(sizes) - up
+def _pearson(counts: NDArray[np.float64], overall: float) -> float:
+    """Return Pearson's statistic of events and lesions (2, k) against one shared prevalence."""
+    up, n = counts
+    return float(
+        (((up - overall * n) ** 2) / np.maximum(n, 1e-9)).sum() / (overall * (1 - overall))
+    )

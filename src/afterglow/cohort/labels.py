@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -19,6 +20,16 @@ LABELS = {
     "radionecrosis": 0,
     "pseudoprogression": 0,
 }
+# Words of a label's basis that name what a feature measures too, and those features.
+SHARED = {
+    "perfusion": r"rcbv|cbv|cbf|mtt|tmax|psr|ph|ktrans|ve|vp|kep|iauc|k1|k2",
+    "dsc": r"rcbv|cbv|cbf|mtt|tmax|psr|ph|k1|k2",
+    "dce": r"ktrans|ve|vp|kep|iauc",
+    "rcbv": r"rcbv|cbv",
+    "imaging_rule": r"volume|diameter",
+    "volume": r"volume|diameter",
+    "rano": r"volume|diameter",
+}
 TISSUE = frozenset({"resection", "biopsy", "histology", "surgery"})
 SHORT_FOLLOW_UP = 60.0
 
@@ -33,6 +44,21 @@ def binary_label(label: Any, mixed: Mixed) -> int | None:
     """
     name = "_".join(str(label or "").lower().split())
     return LABELS.get(mixed if name == "mixed" else name)
+
+
+def incorporated(rows: Iterable[Row], names: Iterable[str]) -> list[str]:
+    """Return the features that rest on the same evidence as the labels.
+
+    Examples
+    --------
+    >>> row = {"outcome_basis": "RANO-BM volume at 6 months"}
+    >>> incorporated([row], ["volume_change_nadir", "lesion_rCBV_median"])
+    ['volume_change_nadir']
+    """
+    bases = " ".join({_basis(row) for row in rows})
+    words = [pattern for word, pattern in SHARED.items() if word in bases]
+    found = re.compile("|".join(rf"(?:^|_)(?:{w})(?:_|$)" for w in words) or r"(?!)", re.IGNORECASE)
+    return [name for name in names if found.search(name)]
 
 
 def label_doubts(rows: Iterable[Row], mixed: Mixed) -> list[str]:
@@ -55,6 +81,7 @@ def label_doubts(rows: Iterable[Row], mixed: Mixed) -> list[str]:
     imaging = [r for r in listed if _basis(r) not in TISSUE]
     shared = sum(r.get("outcome_blinded") is not True for r in imaging)
     short = sum(_follow_up(r) < SHORT_FOLLOW_UP for r in imaging)
+    ruled = sum(_basis(r) == "imaging_rule" for r in listed)
     blended = sum("_".join(str(r.get("outcome")).lower().split()) == "mixed" for r in listed)
     n = len(listed)
     doubts = []
@@ -67,6 +94,10 @@ def label_doubts(rows: Iterable[Row], mixed: Mixed) -> list[str]:
         doubts.append(
             f"{short} of {n} labels by imaging come less than {SHORT_FOLLOW_UP:.0f} days after the"
             " scan: shrinkage or growth may not have shown yet."
+        )
+    if ruled:
+        doubts.append(
+            f"{ruled} of {n} labels come from later volumes by rule, not from a person or tissue."
         )
     if blended:
         text = "left out" if mixed == "drop" else f"counted as {mixed.replace('_', ' ')}"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from afterglow.cohort.design import Design
+from afterglow.cohort.imaging_labels import BASIS, ImagingRule, imaging_label
 from afterglow.cohort.labels import Mixed, binary_label
 
 Row = Mapping[str, Any]
@@ -29,32 +30,80 @@ class Landmarks:
     left_out: dict[str, tuple[Row, ...]]
 
 
-def landmarks(lesions_rows: Iterable[Row], *, mixed: Mixed) -> Landmarks:
-    """Return, for each labelled lesion, its last session after SRS and up to the label.
+def landmarks(
+    lesions_rows: Iterable[Row],
+    *,
+    mixed: Mixed,
+    landmark_day: float | None = None,
+    imaging: ImagingRule | None = None,
+) -> Landmarks:
+    """Return, for each labelled lesion, its last session after SRS and up to the landmark.
 
-    A session counts where its day is unknown too, unless the label has a day: then nothing shows
-    that the scan came before it.
+    Parameters
+    ----------
+    lesions_rows : iterable of mapping
+        Rows of the lesions table. A session counts where its day is unknown too, unless the
+        label has a day: then nothing shows that the scan came before it.
+    mixed : str
+        How mixed lesions are labelled.
+    landmark_day : float, optional
+        Days from SRS up to which scans count; lesions labelled by then are left out. Default:
+        the day of the label.
+    imaging : ImagingRule, optional
+        Labels lesions that have no outcome by their later volumes, at the landmark that the rule
+        gives; their rows then carry ``outcome_basis`` ``imaging_rule``.
     """
-    by_lesion: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in lesions_rows:
-        if row.get("label") != 0:
-            by_lesion[str(row["subject"]), str(row["lesion_id"])].append(row)
     rows, labels = [], []
     left_out: defaultdict[str, list[Row]] = defaultdict(list)
-    for key in sorted(by_lesion):
-        visits = by_lesion[key]
-        label = next((r.get("outcome") for r in visits if r.get("outcome")), None)
-        binary = binary_label(label, mixed)
-        usable = [r for r in visits if _usable(r)]
-        if binary is None:
-            left_out["no_label" if label is None else f"label_{label}"] += visits
-        elif not usable:
-            left_out["no_scan_between_srs_and_label"] += visits
+    for visits in _by_lesion(lesions_rows):
+        found = _landmark(visits, mixed, landmark_day, imaging)
+        if isinstance(found, str):
+            left_out[found] += visits
         else:
-            rows.append(max(usable, key=_order))
-            labels.append(binary)
+            rows.append(found[0])
+            labels.append(found[1])
     reasons = {reason: tuple(found) for reason, found in sorted(left_out.items())}
     return Landmarks(tuple(rows), tuple(labels), reasons)
+
+
+def _by_lesion(lesions_rows: Iterable[Row]) -> list[list[Row]]:
+    found: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in lesions_rows:
+        if row.get("label") != 0:
+            found[str(row["subject"]), str(row["lesion_id"])].append(row)
+    return [found[key] for key in sorted(found)]
+
+
+def _landmark(
+    visits: list[Row], mixed: Mixed, landmark_day: float | None, imaging: ImagingRule | None
+) -> tuple[Row, int] | str:
+    """Return the landmark row of a lesion and its label, or why it has none."""
+    label = next((r.get("outcome") for r in visits if r.get("outcome")), None)
+    if label is None and imaging is not None:
+        found = imaging_label(visits, imaging)
+        if isinstance(found, str):
+            return f"imaging_rule_{found}"
+        facts = {
+            "outcome": found.label,
+            "outcome_basis": BASIS,
+            "outcome_blinded": None,
+            "outcome_days_from_srs": found.day,
+        }
+        at = next(r for r in visits if str(r["session"]) == found.session)
+        last = _number(at.get("days_from_srs"))
+        visits = [{**r, **facts} for r in visits if not _number(r.get("days_from_srs")) > last]
+        label = found.label
+    binary = binary_label(label, mixed)
+    if binary is None:
+        return "no_label" if label is None else f"label_{label}"
+    if landmark_day is not None:
+        if any(_number(r.get("outcome_days_from_srs")) <= landmark_day for r in visits):
+            return "label_before_landmark"
+        visits = [r for r in visits if _number(r.get("days_from_srs")) <= landmark_day]
+    usable = [r for r in visits if _usable(r)]
+    if not usable:
+        return "no_scan_between_srs_and_" + ("label" if landmark_day is None else "landmark")
+    return max(usable, key=_order), binary
 
 
 def design(marks: Landmarks, features_rows: Iterable[Row], lesions_rows: Sequence[Row]) -> Design:

@@ -13,10 +13,13 @@ from afterglow.cohort import statistics
 from afterglow.cohort.design import Design
 from afterglow.cohort.rule_model import Rule
 from afterglow.cohort.statistics import Estimate
+from afterglow.cohort.subgroups import subgroups
 from afterglow.cohort.validation import OutOfFold
 
 Row = dict[str, Any]
 NONE = Estimate(math.nan, math.nan, math.nan, math.nan)
+PERMUTED = "auc_within_center_permuted"
+LEAST_PAIRED = 10
 CALLS = {"progression": 1.0, "treatment_effect": 0.0}
 
 
@@ -54,7 +57,8 @@ def model_rows(
     """Return the figures of one model and split.
 
     Areas compare lesions of one fold only (``auc``), of one fold and center
-    (``auc_within_center``), and each sufficient center alone (``auc_center:NAME``).
+    (``auc_within_center``), of each sufficient center alone (``auc_center:NAME``) and of each
+    sufficient subgroup (``auc_subgroup:NAME``).
     """
     known = np.flatnonzero(np.isfinite(result.probability))
     part, p, fold = design.take(known), result.probability[known], result.fold[known]
@@ -67,7 +71,9 @@ def model_rows(
             part.y, p, part.patients, fold, samples=bootstrap, seed=seed
         )
         rows.append(_row(result, "auc_bootstrap", area, part, method="patient bootstrap"))
-    rows += _center_rows(result, part, p, fold, min_center)
+    groups = {f"center:{c}": part.centers == c for c in sorted(set(part.centers.tolist()))}
+    groups |= {f"subgroup:{name}": mask for name, mask in subgroups(part).items()}
+    rows += _group_rows(result, part, p, fold, groups, min_center)
     return rows + _threshold_rows(result, part, p, prevalence) + _probability_rows(result, part, p)
 
 
@@ -80,30 +86,91 @@ def comparison_rows(design: Design, result: OutOfFold, baseline: OutOfFold) -> l
     if not known.any() or not np.array_equal(result.fold, baseline.fold):
         return []
     part = design.take(np.flatnonzero(known))
-    gain, _ = statistics.compare_auc(
+    gain, p = statistics.compare_auc(
         part.y,
         result.probability[known],
         baseline.probability[known],
         part.patients,
         result.fold[known],
     )
-    return [_row(result, f"auc_less_{baseline.model}", gain, part)]
+    return [_row(result, f"auc_less_{baseline.model}", gain, part, p=p)]
 
 
-def _center_rows(
+def beside_rules(
+    rules: Sequence[Rule],
+    calls: Iterable[Mapping[str, Any]],
+    design: Design,
+    results: Mapping[tuple[str, str], OutOfFold],
+) -> list[Row]:
+    """Return by how much each model's nested area exceeds that of each rule's value.
+
+    Both are taken on the lesions where the rule has a value, within folds; p values of all
+    these comparisons are adjusted together (Holm).
+    """
+    from afterglow.cohort.univariate import holm
+
+    scores = _rule_scores(rules, calls, design)
+    rows: list[Row] = []
+    for (_, split), result in results.items():
+        if split != "nested":
+            continue
+        for name, score in scores.items():
+            known = np.isfinite(score) & np.isfinite(result.probability)
+            part = design.take(np.flatnonzero(known))
+            if min(int(part.y.sum()), int((1 - part.y).sum())) < LEAST_PAIRED:
+                continue
+            gain, p = statistics.compare_auc(
+                part.y, result.probability[known], score[known], part.patients, result.fold[known]
+            )
+            rows.append(_row(result, f"auc_less_rule:{name}", gain, part, p=p))
+    adjusted = holm(np.array([row["p_value"] for row in rows], dtype=np.float64))
+    for row, value in zip(rows, adjusted, strict=True):
+        row["p_holm"] = float(value)
+    return rows
+
+
+def permuted_row(result: OutOfFold, estimate: Estimate, design: Design, p: float, n: int) -> Row:
+    """Return the row of the area on permuted labels; ``p`` is that of the area found."""
+    return _row(result, PERMUTED, estimate, design, method=f"{n} permutations", p=p)
+
+
+def _rule_scores(
+    rules: Sequence[Rule], calls: Iterable[Mapping[str, Any]], design: Design
+) -> dict[str, NDArray[np.float64]]:
+    """Return, for each rule, its value at the landmarks, signed so that higher is progression."""
+    at = {name: i for i, name in enumerate(design.rows)}
+    known = {rule.id: rule for rule in rules if rule.enabled and rule.cutoff is not None}
+    scores: dict[str, NDArray[np.float64]] = {}
+    for call in calls:
+        rule = known.get(call["rule_id"])
+        place = at.get(f"{call['subject']}/{call['lesion_id']}/{call['session']}")
+        if rule is None or place is None or call["call"] not in CALLS:
+            continue
+        score = scores.setdefault(rule.id, np.full(design.y.size, math.nan))
+        score[place] = _sign(rule) * float(call["value"])
+    return dict(sorted(scores.items()))
+
+
+def _sign(rule: Rule) -> float:
+    sign = -1.0 if (rule.comparator or ">").startswith("<") else 1.0
+    return sign if rule.positive_class == "progression" else -sign
+
+
+def _group_rows(
     result: OutOfFold,
     part: Design,
     p: NDArray[np.float64],
     fold: NDArray[np.intp],
+    groups: Mapping[str, NDArray[np.bool_]],
     least: int,
 ) -> list[Row]:
     rows = []
-    for center in sorted(set(part.centers.tolist())):
-        here = np.flatnonzero(part.centers == center)
+    for name, mask in groups.items():
+        here = np.flatnonzero(mask)
         if here.size >= least:
             own = part.take(here)
             area = statistics.clustered_auc(own.y, p[here], own.patients, fold[here])
-            rows.append(_row(result, f"auc_center:{center}", area, own))
+            rows.append(_row(result, f"auc_{name}", area, own))
     return rows
 
 
@@ -145,7 +212,7 @@ def _probability_rows(result: OutOfFold, part: Design, p: NDArray[np.float64]) -
         _row(result, name, Estimate(value, math.nan, math.nan, math.nan), part, method=None)
         for name, value in values.items()
     ]
-    thresholds = [0.2, 0.3, 0.5]
+    thresholds = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     gains = statistics.net_benefit(part.y, p, thresholds)
     for threshold, gain in zip(thresholds, gains, strict=True):
         estimate = Estimate(float(gain), math.nan, math.nan, math.nan)
@@ -192,9 +259,7 @@ def _one_rule(
     rows = _confusion_rows(
         f"rule:{rule.id}", "all_labelled", table, part, prevalence or float(part.y.mean())
     )
-    sign = -1.0 if (rule.comparator or ">").startswith("<") else 1.0
-    sign *= 1.0 if rule.positive_class == "progression" else -1.0
-    score = sign * np.array([item[2] for item in found])
+    score = _sign(rule) * np.array([item[2] for item in found])
     area = statistics.clustered_auc(part.y, score, part.patients)
     rows.append(_figure(f"rule:{rule.id}", "all_labelled", "auc", area, part))
     return rows
@@ -213,6 +278,7 @@ def _figure(
     *,
     method: str | None = "clustered DeLong (Obuchowski)",
     n: int | None = None,
+    p: float = math.nan,
 ) -> Row:
     return {
         "model": model,
@@ -222,6 +288,8 @@ def _figure(
         "low": estimate.low,
         "high": estimate.high,
         "interval": method,
+        "p_value": p,
+        "p_holm": math.nan,
         "n_subjects": part.n_patients,
         "n_lesions": part.y.size if n is None else n,
         "reason": "not_estimable" if math.isnan(estimate.value) else "",

@@ -26,6 +26,23 @@ NOT_FEATURES = ("label", "outcome", "record_id")
 LONG = ("region", "map", "statistic", "value")
 
 
+REGIONS = ("lesion", "core", "rim", "shell")
+
+
+def standard_name(name: str) -> str:
+    """Return a feature's name as the models know it: wide columns begin with the map.
+
+    Examples
+    --------
+    >>> standard_name("rCBV.lesion.median"), standard_name("age")
+    ('lesion_rCBV_median', 'age')
+    """
+    parts = name.split(".")
+    if len(parts) == 3 and parts[1] in REGIONS:
+        return f"{parts[1]}_{parts[0]}_{parts[2]}"
+    return name
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a Parquet or CSV file.
 
@@ -152,7 +169,9 @@ def to_design(rows: Sequence[Row], labels: Mapping[tuple[str, str], int]) -> Des
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose key columns have our names."""
     names = {alias: name for name, aliases in ALIASES.items() for alias in reversed(aliases)}
-    return {names.get(str(column), str(column)): value for column, value in row.items()}
+    return {
+        names.get(str(column), standard_name(str(column))): value for column, value in row.items()
+    }
 
 
 def _require(row: Row, needed: Sequence[str], path: Path) -> None:
@@ -173,7 +192,7 @@ def _spread(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         keys = {name: _text(row, name) for name in ALIASES}
         entry = wide.setdefault(tuple(keys.values()), dict(keys))
-        name = f"{row['region']}_{row['map']}_{row['statistic']}"
+        name = standard_name(f"{row['map']}.{row['region']}.{row['statistic']}")
         names[name] = None
         entry[name] = row["value"] if row.get("evaluable") is not False else None
     return [{**dict.fromkeys(names), **entry} for entry in wide.values()]

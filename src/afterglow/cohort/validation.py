@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from afterglow.cohort.design import Design
+from afterglow.cohort.fitting import Fitted, fit, harmonized
 from afterglow.cohort.models import ModelSpec
 from afterglow.errors import AfterglowError, NotEvaluable
 
@@ -22,7 +23,8 @@ class OutOfFold:
     """Predictions of lesions by models that saw no lesion of their patient.
 
     ``probability`` is NaN where no model could be fitted; ``fold`` names the model (lesions
-    are compared within it); ``choices`` holds the tuned setting of each fold.
+    are compared within it); ``choices`` holds the tuned setting of each fold and ``weights`` its
+    coefficients (empty where a model has none).
     """
 
     model: str
@@ -30,6 +32,7 @@ class OutOfFold:
     probability: NDArray[np.float64]
     fold: NDArray[np.intp]
     choices: tuple[dict[str, Any], ...]
+    weights: tuple[dict[str, float], ...] = ()
 
 
 def feasible(design: Design, *, min_patients: int, min_events: int, folds: int) -> None:
@@ -175,8 +178,6 @@ def permuted(design: Design, seed: int) -> Design:
     Whole patients are exchanged, so that lesions of one patient keep going together: a patient
     receives the sorted labels of another, cut or recycled to its own number of lesions.
     """
-    from dataclasses import replace
-
     rng = np.random.default_rng(seed)
     y = design.y.copy()
     for center in sorted(set(design.centers.tolist())):
@@ -189,11 +190,13 @@ def permuted(design: Design, seed: int) -> Design:
     return replace(design, y=y)
 
 
-def fit_final(design: Design, spec: ModelSpec, *, inner: int = 3, seed: int = 0) -> Any:
+def fit_final(
+    design: Design, spec: ModelSpec, *, inner: int = 3, seed: int = 0
+) -> tuple[Fitted, dict[str, Any]]:
     """Return the model tuned by grouped folds and fitted to all lesions, and its choice."""
     used = design.columns(spec.pick(design.names))
     choice = _tune(used, spec, inner, seed)
-    return spec.make(choice).fit(used.x, used.y), choice
+    return fit(spec, choice, used), choice
 
 
 def _out_of_fold(
@@ -206,6 +209,7 @@ def _out_of_fold(
     probability = np.full(design.y.size, np.nan)
     where = np.full(design.y.size, -1, dtype=np.intp)
     choices: list[dict[str, Any]] = []
+    weights: list[dict[str, float]] = []
     for number, (train, test) in enumerate(folds):
         where[test] = number
         part = used.take(train)
@@ -213,10 +217,11 @@ def _out_of_fold(
             choices.append({})
             continue
         choice = _tune(part, spec, inner, seed)
-        fitted = spec.make(choice).fit(part.x, part.y)
-        probability[test] = fitted.predict_proba(used.x[test])[:, 1]
+        fitted = fit(spec, choice, part)
+        probability[test] = fitted.probability(used.x[test], used.centers[test])
         choices.append(choice)
-    return OutOfFold(spec.name, split, probability, where, tuple(choices))
+        weights.append(fitted.weights())
+    return OutOfFold(spec.name, split, probability, where, tuple(choices), tuple(weights))
 
 
 def _tune(part: Design, spec: ModelSpec, inner: int, seed: int) -> dict[str, Any]:
@@ -238,10 +243,12 @@ def _prepared(
     spec: ModelSpec, part: Design, train: Index, test: Index
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return training and test features after the steps that no setting of the grid changes."""
+    seen, combat = harmonized(spec, part.take(train))
+    unseen = part.x[test] if combat is None else combat.transform(part.x[test], part.centers[test])
     steps = spec.make(spec.grid[0])[:-1]
     if not len(steps):
-        return part.x[train], part.x[test]
-    return steps.fit_transform(part.x[train], part.y[train]), steps.transform(part.x[test])
+        return seen, unseen
+    return steps.fit_transform(seen, part.y[train]), steps.transform(unseen)
 
 
 def _inner_folds(part: Design, inner: int, seed: int) -> Iterator[Fold]:

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from afterglow.config.base import Section
 
-ModelName = Literal["logistic", "boosting", "clinical_perfusion", "clinical_only", "volume_only"]
+ModelName = Literal[
+    "logistic", "sparse", "boosting", "clinical_perfusion", "clinical_only", "volume_only"
+]
 
 
 class CohortConfig(Section):
@@ -21,6 +23,40 @@ class CohortConfig(Section):
     mixed: Literal["progression", "treatment_effect", "drop"] = Field(
         "progression", description="How a lesion of mixed histology is labelled for the models."
     )
+    landmark_day: float | None = Field(
+        None,
+        gt=0,
+        le=3650,
+        description="Features come from scans up to this day after SRS (d); null: up to the label.",
+    )
+    imaging_labels: bool = Field(
+        False,
+        description="Label lesions without an outcome by their later volumes; never adjudicated.",
+    )
+    imaging_growth: float = Field(
+        0.4,
+        gt=0.05,
+        le=5,
+        description="Growth over the nadir that raises the question, and again that is progression"
+        " (fraction of volume).",
+    )
+    imaging_confirmation: float = Field(
+        30, ge=7, le=365, description="Least time from the growth to the scan that decides (d)."
+    )
+    imaging_follow_up: float = Field(
+        120, ge=30, le=1095, description="Time without further growth that is treatment effect (d)."
+    )
+    harmonization: Literal["none", "combat"] = Field(
+        "none", description="ComBat of centers inside the training folds, never on shapes."
+    )
+    combat_lesions: int = Field(
+        20, ge=5, le=10000, description="Lesions a center needs to be harmonized (count)."
+    )
+    learning_curve: list[float] = Field(
+        default=[0.4, 0.7],
+        max_length=8,
+        description="Shares of training patients for the learning curve (fraction); 1 is added.",
+    )
     models: list[ModelName] = Field(
         default=["logistic", "clinical_perfusion", "clinical_only", "volume_only"],
         min_length=1,
@@ -28,7 +64,6 @@ class CohortConfig(Section):
     )
     outer_folds: int = Field(5, ge=2, le=20, description="Outer folds, grouped by patient (count).")
     inner_folds: int = Field(3, ge=2, le=10, description="Inner folds, grouped by patient (count).")
-    repeats: int = Field(1, ge=1, le=50, description="Repetitions of the outer folds (count).")
     min_patients: int = Field(
         20, ge=4, le=10000, description="Labelled patients below which no model is fitted (count)."
     )

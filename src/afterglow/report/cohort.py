@@ -11,6 +11,7 @@ from afterglow import __version__
 from afterglow.report.accuracy import Agreement
 from afterglow.report.charts import Level, Line, chart
 from afterglow.report.courses import lesion_courses
+from afterglow.report.models import check_lines, model_tables
 from afterglow.report.render import known, number, page, words
 from afterglow.report.rule_table import call_counts, rule_table
 
@@ -68,7 +69,10 @@ def cohort_page(
         disabled=[r for r in catalogue if not r["enabled"]],
         calls=call_counts(rows["rules"]),
         validation=cohort.get("validation") or {"possible": False, "detail": "not run"},
-        checks=_checks(cohort.get("checks") or {}),
+        checks=check_lines(cohort.get("checks") or {}),
+        model_tables=model_tables(
+            rows["performance"], rows["feature_tests"], cohort.get("checks") or {}
+        ),
         performance=_performance(rows["performance"]),
         figures=figures,
         checklists=checklists,
@@ -77,7 +81,10 @@ def cohort_page(
     )
 
 
-_TABLES = ("sessions", "lesions", "features", "rules", "performance", "flow", "failures")
+_TABLES = (
+    *("sessions", "lesions", "features", "rules", "performance", "feature_tests"),
+    *("flow", "failures"),
+)
 
 
 def _failures(rows: Sequence[Row]) -> list[list[Any]]:
@@ -206,29 +213,6 @@ def _performance(rows: Sequence[Row]) -> list[list[Any]]:
         ]
         for r in shown
     ]
-
-
-def _checks(checks: Mapping[str, Any]) -> list[str]:
-    lines = [str(doubt) for doubt in checks.get("label_doubts") or []]
-    center = checks.get("center_confounding")
-    if center:
-        shares = ", ".join(f"{c} {100 * v:.0f} %" for c, v in sorted(center["prevalence"].items()))
-        found = "differs" if center["flag"] else "does not differ detectably"
-        lines.append(
-            f"The share of progressions {found} between centers (p = {number(center['p'])};"
-            f" {shares}).{' Read the areas within center.' if center['flag'] else ''}"
-        )
-    if checks.get("events_per_feature") is not None:
-        events = checks["events_per_feature"]
-        warning = " Fewer than 10: expect optimism." if events < 10 else ""
-        lines.append(f"{number(events)} events for each candidate feature.{warning}")
-    if checks.get("permuted_auc_mean") is not None:
-        lines.append(
-            f"With labels permuted by patient the area is {number(checks['permuted_auc_mean'])}"
-            " on average; it must lie near 0.5."
-        )
-    lines += [f"{words(k)}: {v}" for k, v in sorted((checks.get("skipped") or {}).items())]
-    return lines
 
 
 def _agreement(agreement: Agreement) -> dict[str, Any]:

@@ -382,9 +382,69 @@ class PerformanceRow(Row):
     low: float | None = column("Lower end of the 95 % interval.", source="cohort")
     high: float | None = column("Upper end of the 95 % interval.", source="cohort")
     interval: str | None = column("Method of the interval.", source="cohort")
+    p_value: float | None = column(
+        "Two-sided p value of a difference, or of the area against permuted labels.",
+        source="cohort",
+        default=None,
+    )
+    p_holm: float | None = column(
+        "The same, adjusted for all comparisons of models with rules (Holm).",
+        source="cohort",
+        default=None,
+    )
     n_subjects: int | None = column("Subjects behind it.", source="cohort")
     n_lesions: int | None = column("Lesions behind it.", source="cohort")
     reason: str = column(REASON, source="cohort", default="")
+
+
+class ValidationCurveRow(Row):
+    """One point of a curve: ROC, calibration, decision or learning."""
+
+    TABLE: ClassVar[str] = "validation_curves"
+    ONE_PER: ClassVar[str] = "point x curve x model x split"
+    KEYS: ClassVar[tuple[str, ...]] = ("model", "split", "curve", "point")
+
+    model: str = column("Name of the model; `treat all` for the reference curve.", source="cohort")
+    split: str = column("How subjects were split.", source="cohort")
+    curve: str = column(
+        "Which curve.", source="cohort", values=("roc", "calibration", "decision", "learning")
+    )
+    point: int = column("Number of the point along the curve.", source="cohort")
+    x: float | None = column(
+        "1 - specificity; mean prediction; threshold probability; training patients.",
+        source="cohort",
+    )
+    y: float | None = column(
+        "Sensitivity; observed share; net benefit; area within center.", source="cohort"
+    )
+    low: float | None = column("Lower end of the 95 % interval of y.", source="cohort")
+    high: float | None = column("Upper end of the 95 % interval of y.", source="cohort")
+
+
+class FeatureTestRow(Row):
+    """One candidate feature against the labels, with the price of testing many."""
+
+    TABLE: ClassVar[str] = "feature_tests"
+    ONE_PER: ClassVar[str] = "candidate feature"
+    KEYS: ClassVar[tuple[str, ...]] = ("feature",)
+
+    feature: str = column("Region, map and statistic, or column of `lesions`.", source="cohort")
+    n_lesions: int = column("Labelled lesions that have it.", source="cohort")
+    missing: float = column("Share of labelled lesions that lack it.", unit="fraction")
+    auc: float | None = column("Area under the ROC curve within center.", source="cohort")
+    low: float | None = column("Lower end of the clustered 95 % interval.", source="cohort")
+    high: float | None = column("Upper end of the clustered 95 % interval.", source="cohort")
+    p_value: float | None = column("Two-sided p value of area 0.5.", source="cohort")
+    p_holm: float | None = column("The same, adjusted for all features (Holm).", source="cohort")
+    q_value: float | None = column("False discovery rate (Benjamini-Hochberg).", source="cohort")
+    weight_mean: float | None = column(
+        "Mean log odds for one standard deviation, over the outer folds.", source="cohort"
+    )
+    weight_low: float | None = column("Least over the folds.", source="cohort")
+    weight_high: float | None = column("Largest over the folds.", source="cohort")
+    sign_agreement: float | None = column(
+        "Share of folds with the commoner sign.", unit="fraction", source="cohort"
+    )
 
 
 class FlowRow(Row):
@@ -431,6 +491,8 @@ MODELS: tuple[type[Row], ...] = (
     RuleRow,
     PredictionRow,
     PerformanceRow,
+    ValidationCurveRow,
+    FeatureTestRow,
     FlowRow,
     FailureRow,
 )
