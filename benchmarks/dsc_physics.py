@@ -92,12 +92,13 @@ def main() -> None:
             rates = -np.log(data / data[:, :11].mean(axis=1, keepdims=True)) / TE
             mask = np.arange(len(data)) == 0
             columns = [dsc.area(rates, TIME)]
-            for model, terms in (("bsw", 0), ("bsw", 1), ("bidirectional", 0)):
-                found = dsc.leakage_correct(rates, TIME, mask, model, shape_terms=terms)
-                columns.append(dsc.area(found.corrected, TIME))
+            for model in ("bsw", "bidirectional"):
+                for adapt in (False, True):
+                    found = dsc.leakage_correct(rates, TIME, mask, model, adapt=adapt)
+                    columns.append(dsc.area(found.corrected, TIME))
             table = np.array([c / c[0] for c in columns])[:, 1:]
             truth = np.array([t.cbv for t in LESIONS.values()]) / white.cbv
-            print(f"  {'rCBV over truth':26s}   raw   bsw  bsw+1  bidirectional")
+            print(f"  {'rCBV over truth':26s}   raw   bsw  bsw+a   bi  bi+a")
             for name, values in zip(LESIONS, (table / truth).T, strict=True):
                 print(f"  {name:26s} " + "  ".join(f"{v:5.2f}" for v in values))
 

@@ -50,3 +50,24 @@ def epi(rates, r1_change, tr=TR, te=TE, flip=FLIP, t1=T1):
     steady = (1.0 - e1) / (1.0 - np.cos(angle) * e1)
     before = (1.0 - rest) / (1.0 - np.cos(angle) * rest)
     return steady / before * np.exp(-te * rates)
+
+
+def leaky_scene(kind, n=200, noise=0.0, seed=0, strength=0.004):
+    """Return delta R2* of lesions and reference voxels, the reference mask and true rCBV.
+
+    80 frames of 1.4 s; leakage of a spread of strengths adds to R1, to R2*, or to both.
+    """
+    rng = np.random.default_rng(seed)
+    fine, when = np.arange(0.0, 80 * TR, STEP), np.arange(80) * TR
+    base = 6.0 * artery(fine)
+    cbv = rng.uniform(0.5, 4.0, n)
+    kep = 0.02 if "efflux" in kind else 0.0
+    leaked = strength * rng.uniform(0.3, 1.0, n)[:, None] * convolve(base, np.exp(-kep * fine))
+    r2 = 4.0 * leaked if "t2" in kind else 0.0 * leaked
+    r1 = 0.25 * leaked if "t1" in kind else 0.0 * leaked
+    clean = epi(cbv[:, None] * base + r2, r1)
+    reference = np.tile(epi(base, 0.0), (400, 1))
+    signal = np.stack([np.interp(when, fine, s) for s in np.vstack([clean, reference])])
+    signal = signal + noise * rng.normal(size=signal.shape)
+    rates = -np.log(signal / signal[:, :11].mean(axis=1, keepdims=True)) / TE
+    return rates, np.arange(len(signal)) >= n, cbv

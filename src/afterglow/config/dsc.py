@@ -20,12 +20,10 @@ class DSCConfig(Section):
     max_kep: float = Field(
         5.0, gt=0, le=60, description="Largest efflux rate of the bidirectional model (1/min)."
     )
-    shape_terms: int = Field(
-        1,
-        ge=0,
-        le=2,
-        description="Derivatives of the reference curve fitted beside it in `bsw`, so that delay "
-        "and dispersion do not pass for leakage (count).",
+    adapt_reference: bool = Field(
+        True,
+        description="Let the vascular curve of each voxel be the reference at its best delay and "
+        "dispersion, so that late or slow passage does not pass for leakage.",
     )
     deconvolution: Literal["osvd", "csvd", "ssvd", "tikhonov", "vascular"] = Field(
         "osvd", description="Deconvolution for CBF, MTT and Tmax."
@@ -40,8 +38,10 @@ class DSCConfig(Section):
         description="Truncation of `csvd` (null: 0.10) and `ssvd` (null: 0.20), as a fraction of "
         "the largest singular value.",
     )
-    cbv_window: Literal["whole", "first_pass"] = Field(
-        "whole", description="Part of the curve integrated for CBV."
+    cbv_window: Literal["whole", "first_pass", "gamma_variate"] = Field(
+        "whole",
+        description="Part of the curve integrated for CBV: all of it, the first pass, or a gamma "
+        "variate fitted to the first pass.",
     )
     psr_tail: tuple[float, float] = Field(
         (50.0, 60.0), description="Window of the recovered signal for PSR (s after arrival)."

@@ -53,9 +53,30 @@ class AcquisitionDomain:
     protocol: Protocol
     deviations: tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """One line for tables: the protocol it amounts to, and every fact, known or not."""
+
+        def said(value: float | None, unit: str, factor: float = 1.0) -> str:
+            return "unknown" if value is None else f"{factor * value:g} {unit}"
+
+        echoes = "+".join(f"{1e3 * te:g}" for te in self.echo_times)
+        return "; ".join(
+            (
+                self.protocol,
+                said(self.field_strength, "T"),
+                f"TE {echoes or 'unknown'} ms",
+                f"TR {said(self.repetition_time, 's')}",
+                f"flip {said(self.flip_angle, 'deg')}",
+                f"preload {self.preload or 'unknown'}",
+                f"{self.agent or 'agent unknown'} {said(self.dose, 'mmol/kg')}",
+            )
+        )
+
     def summary(self) -> dict[str, Any]:
         """Return the domain for records and tables."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        facts = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        return {**facts, "text": self.text}
 
 
 def assess_domain(
@@ -88,6 +109,9 @@ def assess_domain(
     >>> assess_domain(field_strength=1.5, echo_times=(0.054,), repetition_time=1.2,
     ...     flip_angle=35.0, preload="none", agent=None, dose=0.1).deviations
     ('echo time 54 ms is outside 40 to 50 ms at 1.5 T',)
+    >>> assess_domain(field_strength=3.0, echo_times=(0.03,), repetition_time=1.4, flip_angle=60.0,
+    ...     preload="full", agent="gadobutrol", dose=0.1).text
+    'consensus_preload; 3 T; TE 30 ms; TR 1.4 s; flip 60 deg; preload full; gadobutrol 0.1 mmol/kg'
     """
     option: Protocol = _nearer(preload, flip_angle)
     unknown: list[str] = []

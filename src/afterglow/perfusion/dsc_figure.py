@@ -30,9 +30,11 @@ def draw(
         names.remove("CBV")
     names = names[:6]
     z = _slice(result, lesions)
-    figure = Figure(figsize=(13.0, 5.8), dpi=110, layout="constrained")
+    figure = Figure(figsize=(13.0, 5.8), dpi=110)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 6, height_ratios=(3, 2.4))
+    # A fixed layout: the automatic ones draw everything twice.
+    place = {"left": 0.05, "right": 0.985, "bottom": 0.09, "top": 0.95}
+    grid = figure.add_gridspec(2, 6, height_ratios=(3, 2.4), hspace=0.16, wspace=0.5, **place)
     for column, name in enumerate(names):
         axis = figure.add_subplot(grid[0, column])
         _panel(figure, axis, result, name, z, lesions)
@@ -126,8 +128,8 @@ def _rates(axis: Any, result: DSCResult, time: NDArray[np.float64]) -> None:
 
 def _aif(axis: Any, result: DSCResult, time: NDArray[np.float64]) -> None:
     """Draw the arterial input, or say why there is none."""
-    if result.aif is None:
-        axis.text(0.5, 0.5, f"no arterial input: {result.aif_reason}", ha="center", va="center")
+    if not result.aif.evaluable:
+        axis.text(0.5, 0.5, f"no arterial input: {result.aif.reason}", ha="center", va="center")
         axis.set_axis_off()
         return
     axis.plot(time[result.windows.baseline[0] :], result.aif.curve, color="#b2182b", lw=1.2)

@@ -9,8 +9,9 @@ import numpy as np
 
 from afterglow.bids.images import load_nifti
 from afterglow.errors import NotEvaluable
-from afterglow.perfusion.dsc_analysis import DSCSeries
 from afterglow.perfusion.dsc_reference import brain_like, grown
+from afterglow.perfusion.dsc_series import DSCSeries
+from afterglow.perfusion.dsc_slices import slice_offsets
 from afterglow.perfusion.dynamic import Find, load_dynamic
 
 if TYPE_CHECKING:
@@ -105,16 +106,3 @@ class _Masks:
     def _load(self, path: str) -> NDArray[np.float32]:
         self.used.append(path)
         return load_nifti(self._find(path))[0]
-
-
-def slice_offsets(sidecar: dict[str, Any], n_slices: int) -> NDArray[np.float64] | None:
-    """Return the acquisition of each slice after the frame time (s), None where unknown.
-
-    Motion correction keeps the grid, and the few degrees it turns leave slices where they are but
-    for a fraction of their thickness.
-    """
-    timing = sidecar.get("SliceTiming")
-    if not timing or len(timing) != n_slices:
-        return None
-    offsets = np.asarray(timing, dtype=np.float64)
-    return offsets[::-1].copy() if sidecar.get("SliceEncodingDirection") == "k-" else offsets

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _GOLDEN = 0.6180339887498949
 _PART_STEPS = 6
-_NEGLIGIBLE = np.float32(12.0)
+_TINY = np.float32(1e-7)
+# Its 256th power is still a normal number: smaller ones slow the processor down.
+_LEAST = np.float32(0.75)
 
 
 @kernel
@@ -173,6 +175,7 @@ def _explained(
 @kernel
 def refine_rates(
     data: NDArray[np.float64],
+    unit: NDArray[np.float64],
     curve: NDArray[np.float64],
     time: NDArray[np.float64],
     kept: NDArray[np.bool_],
@@ -185,7 +188,9 @@ def refine_rates(
     Parameters
     ----------
     data : array (n_voxels, n_time)
-        Delta R2* with the part along the reference curve taken out.
+        Delta R2* (1/s), zero where a frame does not enter the fit.
+    unit : array (n_time,)
+        Vascular curve of unit length over the frames that enter the fit.
     curve, time : array (n_time,)
         Reference curve (1/s) and frame times (s).
     kept : bool array (n_time,)
@@ -195,8 +200,6 @@ def refine_rates(
     n_steps : int
         Golden-section steps.
     """
-    unit = np.where(kept, curve, 0.0)
-    unit = unit / np.sqrt(np.sum(unit * unit))
     rates = np.empty(low.size)
     for v in range(low.size):
         a, b = low[v], high[v]
@@ -218,7 +221,10 @@ def refine_rates(
 
 @kernel
 def likelihood_means(
-    match: NDArray[np.float32], parameters: NDArray[np.float32], freedom: int
+    match: NDArray[np.float32],
+    best: NDArray[np.float32],
+    parameters: NDArray[np.float32],
+    freedom: int,
 ) -> NDArray[np.float32]:
     """Return, per voxel, the likelihood-weighted means over a dictionary.
 
@@ -226,8 +232,10 @@ def likelihood_means(
     ----------
     match : array (n_voxels, n_atoms)
         Cosine between voxel and atom.
-    parameters : array (n_atoms, 4)
-        The first column is multiplied by the match: it scales amplitudes.
+    best : array (n_voxels,)
+        Largest cosine of each voxel.
+    parameters : array (4, n_atoms)
+        The first row is multiplied by the match: it scales amplitudes.
     freedom : int
         Degrees of freedom of the noise estimate.
 
@@ -237,24 +245,29 @@ def likelihood_means(
     """
     n_voxels, n_atoms = match.shape
     out = np.zeros((4, n_voxels), np.float32)
+    one = np.float32(1.0)
     for v in range(n_voxels):
         row = match[v]
-        best = np.float32(0.0)
+        top = best[v] * best[v]
+        scale = np.float32(0.5 / 256.0) / ((one - top) / np.float32(max(freedom, 1)) + _TINY)
+        total = first = second = third = fourth = np.float32(0.0)
         for a in range(n_atoms):
-            best = max(best, row[a])
-        noise = np.float32((1.0 - best * best) / max(freedom, 1) + 1e-7)
-        least = np.float32(np.sqrt(max(best * best - _NEGLIGIBLE * noise, np.float32(0.0))))
-        total = np.float32(0.0)
-        first = second = third = fourth = np.float32(0.0)
-        scale = np.float32(0.5) / noise
-        for a in range(n_atoms):
-            if row[a] > least:
-                weight = np.exp((row[a] * row[a] - best * best) * scale)
-                total += weight
-                first += weight * row[a] * parameters[a, 0]
-                second += weight * parameters[a, 1]
-                third += weight * parameters[a, 2]
-                fourth += weight * parameters[a, 3]
+            # exp(x) as (1 + x/256)^256, which the compiler turns into wide multiplications
+            x = one + (max(row[a], np.float32(0.0)) ** 2 - top) * scale
+            x = max(x, _LEAST)
+            x = x * x
+            x = x * x
+            x = x * x
+            x = x * x
+            x = x * x
+            x = x * x
+            x = x * x
+            weight = x * x
+            total += weight
+            first += weight * row[a] * parameters[0, a]
+            second += weight * parameters[1, a]
+            third += weight * parameters[2, a]
+            fourth += weight * parameters[3, a]
         if total > 0.0:
             out[0, v], out[1, v] = first / total, second / total
             out[2, v], out[3, v] = third / total, fourth / total
@@ -265,6 +278,7 @@ def likelihood_means(
 def add_leakage(
     rows: NDArray[np.float64],
     data: NDArray[np.float64],
+    vascular: NDArray[np.float64],
     curve: NDArray[np.float64],
     time: NDArray[np.float64],
     kept: NDArray[np.bool_],
@@ -276,6 +290,8 @@ def add_leakage(
     ----------
     rows, data : array (n_voxels, n_time)
         Delta R2* (1/s), and the same with zeros where a frame does not enter the fit.
+    vascular : array (n_time,)
+        Vascular curve of these voxels (1/s), whose weight is K1.
     curve, time : array (n_time,)
         Reference curve (1/s) and frame times (s).
     kept : bool array (n_time,)
@@ -290,10 +306,10 @@ def add_leakage(
         aa, bb, ab, ay, by = 0.0, 0.0, 0.0, 0.0, 0.0
         for i in range(curve.size):
             if kept[i]:
-                aa += curve[i] * curve[i]
+                aa += vascular[i] * vascular[i]
                 bb += basis[i] * basis[i]
-                ab += curve[i] * basis[i]
-                ay += curve[i] * data[v, i]
+                ab += vascular[i] * basis[i]
+                ay += vascular[i] * data[v, i]
                 by += basis[i] * data[v, i]
         determinant = aa * bb - ab * ab
         k1[v] = (ay * bb - by * ab) / determinant

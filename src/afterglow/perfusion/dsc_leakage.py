@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from afterglow.perfusion.dsc_shapes import delayed_and_dispersed
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Model = Literal["bsw", "bidirectional"]
 
-_CHUNK = 16384
+_CHUNK = 4096
 _N_RATES = 16
 _REFINE_STEPS = 12
 
@@ -45,7 +47,7 @@ def leakage_correct(
     *,
     kept: ArrayLike | None = None,
     max_kep: float = 5.0,
-    shape_terms: int = 0,
+    adapt: bool = False,
 ) -> Leakage:
     """Remove the effect of contrast that has left the vessels.
 
@@ -68,10 +70,11 @@ def leakage_correct(
         Frames that enter the fit (censored ones do not).
     max_kep : float
         Largest efflux rate tried (1/min).
-    shape_terms : int
-        Derivatives of the reference (0 to 2) fitted beside it in ``bsw``. A voxel that is reached
+    adapt : bool
+        Let each voxel's vascular curve be the reference at the best of 35 delays and dispersions
+        (:func:`afterglow.perfusion.dsc_shapes.delayed_and_dispersed`). A voxel that is reached
         later or passed more slowly than the reference otherwise shows leakage it does not have:
-        2 s of delay cost 9 % of CBV without a term and 4 % with one.
+        2 s of delay cost 9 % of CBV.
 
     Returns
     -------
@@ -101,18 +104,13 @@ def leakage_correct(
         raise ValueError(f"delta_r2star {data.shape}, time {seconds.shape}, kept {frames.shape}")
     if model not in ("bsw", "bidirectional"):
         raise ValueError(f"model must be bsw or bidirectional, found {model!r}")
-    if shape_terms not in (0, 1, 2):
-        raise ValueError(f"shape_terms must be 0, 1 or 2, found {shape_terms}")
     rows = data.reshape(-1, seconds.size)
     reference = reference_curve(
         rows, np.asarray(reference_mask, dtype=bool).ravel(), seconds, frames
     )
-    parts = [
-        _correct(
-            rows[i : i + _CHUNK], seconds, reference, frames, model, max_kep / 60.0, shape_terms
-        )
-        for i in range(0, max(len(rows), 1), _CHUNK)
-    ]
+    shapes = delayed_and_dispersed(reference, seconds) if adapt else reference[None]
+    fit = _Fit(seconds, reference, shapes, frames, model, max_kep / 60.0)
+    parts = [fit.correct(rows[i : i + _CHUNK]) for i in range(0, max(len(rows), 1), _CHUNK)]
     corrected, k1, k2, rate = (np.concatenate(items) for items in zip(*parts, strict=True))
     shape = data.shape[:-1]
     return Leakage(
@@ -148,63 +146,98 @@ def reference_curve(
     return np.asarray(curve)
 
 
-def _correct(
-    rows: NDArray[np.float64],
-    time: NDArray[np.float64],
-    reference: NDArray[np.float64],
-    kept: NDArray[np.bool_],
-    model: Model,
-    max_rate: float,
-    shape_terms: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return corrected curves, K1, K2 and efflux rate (1/s) of some voxels."""
-    from afterglow.perfusion.dsc_kernels import add_leakage, decayed_integral
+class _Fit:
+    """Least squares of vascular curve and leakage on every shape of the reference and rate.
 
-    good = np.asarray(np.isfinite(rows[:, kept]).all(axis=1))
-    data = np.where(good[:, None] & kept, rows, 0.0)
-    if model == "bsw":
-        rate = np.zeros(len(rows))
-        integral = decayed_integral(reference, time, 0.0)
-        columns = [reference, -integral]
-        for _ in range(shape_terms):
-            columns.append(np.gradient(columns[-1] if len(columns) > 2 else reference, time))
-        k1, k2 = _first_two(data, np.where(kept, np.stack(columns), 0.0))
-        corrected = rows + k2[:, None] * integral
-    else:
-        rate = _efflux(data, time, reference, kept, max_rate)
-        corrected, k1, k2 = add_leakage(rows, data, reference, time, kept, rate)
-    for values in (k1, k2, rate):
-        values[~good] = np.nan
-    corrected[~good] = np.nan
-    return corrected, k1, k2, rate
+    For each pair the leakage column is made orthogonal to the vascular one, so that the energy a
+    pair explains is the sum of two squares, and all pairs are judged by two matrix products.
+    """
 
+    def __init__(
+        self,
+        time: NDArray[np.float64],
+        reference: NDArray[np.float64],
+        shapes: NDArray[np.float64],
+        kept: NDArray[np.bool_],
+        model: Model,
+        max_rate: float,
+    ) -> None:
+        from afterglow.perfusion.dsc_kernels import decayed_integral
 
-def _first_two(
-    data: NDArray[np.float64], design: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the first two least-squares coefficients of every row on the rows of ``design``."""
-    solver = np.linalg.pinv(design)[:, :2]
-    solved = data @ solver
-    return np.ascontiguousarray(solved[:, 0]), np.ascontiguousarray(solved[:, 1])
+        self.time, self.reference, self.shapes, self.kept = time, reference, shapes, kept
+        self.model = model
+        count = 1 if model == "bsw" else _N_RATES
+        self.rates = np.concatenate([[0.0], np.geomspace(max_rate / 100.0, max_rate, count - 1)])
+        self.leaked = np.stack([decayed_integral(reference, time, rate) for rate in self.rates])
+        vascular = np.where(kept, shapes, 0.0)
+        self.lengths = np.linalg.norm(vascular, axis=1)
+        self.units = vascular / self.lengths[:, None]
+        basis = np.where(kept, self.leaked, 0.0)
+        self.along = self.units @ basis.T
+        others = basis[None] - self.along[..., None] * self.units[:, None]
+        self.norms = np.linalg.norm(others, axis=2)
+        self.others = others / self.norms[..., None]
 
+    def correct(
+        self, rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return corrected curves, K1, K2 and efflux rate (1/s) of some voxels."""
+        good = np.asarray(np.isfinite(rows[:, self.kept]).all(axis=1))
+        data = np.where(good[:, None] & self.kept, rows, 0.0)
+        first = data @ self.units.T
+        second = (data @ self.others.reshape(-1, self.time.size).T).reshape(
+            len(data), *self.norms.shape
+        )
+        energy = second**2 + (first**2)[..., None]
+        best = np.argmax(energy.reshape(len(data), -1), axis=1)
+        shape, place = np.divmod(best, self.rates.size)
+        voxel = np.arange(len(data))
+        if self.model == "bsw":
+            leak = second[voxel, shape, place] / self.norms[shape, place]
+            k1 = (first[voxel, shape] - leak * self.along[shape, place]) / self.lengths[shape]
+            rate, k2 = np.zeros(len(data)), -leak
+            corrected = rows + k2[:, None] * self.leaked[0]
+        else:
+            corrected, k1, k2, rate = self._with_efflux(rows, data, shape, place)
+        for values in (k1, k2, rate):
+            values[~good] = np.nan
+        corrected[~good] = np.nan
+        return corrected, k1, k2, rate
 
-def _efflux(
-    data: NDArray[np.float64],
-    time: NDArray[np.float64],
-    reference: NDArray[np.float64],
-    kept: NDArray[np.bool_],
-    max_rate: float,
-) -> NDArray[np.float64]:
-    """Return the efflux rate (1/s) that explains most of each row, by grid and golden section."""
-    from afterglow.perfusion.dsc_kernels import decayed_integral, refine_rates
+    def _with_efflux(
+        self,
+        rows: NDArray[np.float64],
+        data: NDArray[np.float64],
+        shape: NDArray[np.intp],
+        place: NDArray[np.intp],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Refine the efflux rate between its neighbours on the grid, by golden section."""
+        from afterglow.perfusion.dsc_kernels import add_leakage, refine_rates
 
-    rates = np.concatenate([[0.0], np.geomspace(max_rate / 100.0, max_rate, _N_RATES - 1)])
-    first = np.where(kept, reference, 0.0)
-    first = first / np.linalg.norm(first)
-    others = np.stack([np.where(kept, decayed_integral(reference, time, r), 0.0) for r in rates])
-    others -= (others @ first)[:, None] * first
-    others /= np.linalg.norm(others, axis=1, keepdims=True)
-    best = np.argmax((data @ others.T) ** 2, axis=1)
-    low, high = rates[np.maximum(best - 1, 0)], rates[np.minimum(best + 1, rates.size - 1)]
-    found: NDArray[np.float64] = refine_rates(data, reference, time, kept, low, high, _REFINE_STEPS)
-    return found
+        low = self.rates[np.maximum(place - 1, 0)]
+        high = self.rates[np.minimum(place + 1, self.rates.size - 1)]
+        corrected, rate = np.empty_like(rows), np.empty(len(rows))
+        k1, k2 = np.empty(len(rows)), np.empty(len(rows))
+        for number in np.unique(shape):
+            own = np.flatnonzero(shape == number)
+            found = refine_rates(
+                data[own],
+                self.units[number],
+                self.reference,
+                self.time,
+                self.kept,
+                low[own],
+                high[own],
+                _REFINE_STEPS,
+            )
+            corrected[own], k1[own], k2[own] = add_leakage(
+                rows[own],
+                data[own],
+                self.shapes[number],
+                self.reference,
+                self.time,
+                self.kept,
+                found,
+            )
+            rate[own] = found
+        return corrected, k1, k2, rate

@@ -145,6 +145,31 @@ def peak_height(
         return np.asarray(-np.log(np.where(share < 1, 1.0 - share, np.nan)) / te)
 
 
+def time_to_peak(
+    delta_r2star_curves: ArrayLike, time: ArrayLike, frames: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return when delta R2* peaks within some frames (s), by a parabola through three samples.
+
+    Examples
+    --------
+    >>> t = np.arange(0.0, 30.0, 1.5)
+    >>> float(time_to_peak(np.exp(-((t - 12.4) / 5) ** 2), t, (4, 16)).round(1))
+    12.4
+    """
+    data = np.asarray(delta_r2star_curves, dtype=np.float64)
+    seconds = np.asarray(time, dtype=np.float64)
+    top = np.argmax(data[..., frames[0] : frames[1]], axis=-1) + frames[0]
+    middle = np.clip(top, 1, seconds.size - 2)
+    left, at, right = (
+        np.take_along_axis(data, (middle + k)[..., None], axis=-1)[..., 0] for k in (-1, 0, 1)
+    )
+    bend = left - 2.0 * at + right
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.where(bend < 0, 0.5 * (left - right) / bend, 0.0)
+    step = 0.5 * (seconds[middle + 1] - seconds[middle - 1])
+    return np.asarray(seconds[middle] + np.clip(part, -1.0, 1.0) * step)
+
+
 def area(
     delta_r2star_curves: ArrayLike,
     time: ArrayLike,

@@ -26,6 +26,8 @@ UNITS = {
     "Tmax": "s",
     "delay": "s",
     "CTH": "s",
+    "TTP": "s",
+    "sRCBV": "1 (standard scale)",
     "PSR": "percent",
     "PH": "percent of S0",
     "PHdR2s": "1/s",
@@ -34,8 +36,13 @@ UNITS = {
     "kep": "1/min",
     "rCBV": "1 (ratio to the median of whole-brain normal-appearing white matter)",
 }
-_LEAKAGE = ("CBV", "rCBV", "K1", "K2", "kep")
-_SIGNAL = ("CBVraw", "PSR", "PH", "PHdR2s")
+_LEAKAGE = ("CBV", "rCBV", "sRCBV", "K1", "K2", "kep")
+_UNCORRECTED = ("CBVraw", "PSR", "PH", "PHdR2s", "TTP")
+_WINDOWS = {
+    "whole": "whole curve",
+    "first_pass": "first pass",
+    "gamma_variate": "gamma variate of the first pass",
+}
 
 
 @dataclass
@@ -71,14 +78,16 @@ class DSCWriter:
             model = self._model(name)
             base = f"{self.stem}_model-{model.replace('_', '')}_param-{name}"
             mask = f"{base}_desc-evaluable_map.nii.gz"
-            self._save(mask, result.evaluable_by[name].astype(np.uint8), "1", model, "1: evaluable")
-            note = f"see {Path(mask).name}"
+            self._save(mask, result.evaluable_by[name].astype(np.uint8), name, "1", "1: evaluable")
             path = f"{base}_map.nii.gz"
-            self._save(path, values.astype(np.float32), UNITS[name], model, note)
+            note = f"see {Path(mask).name}"
+            self._save(path, values.astype(np.float32), name, UNITS[name], note)
             index[name] = {
                 "path": path,
                 "units": UNITS[name],
                 "model": model,
+                "leakage_model": self._leakage(name),
+                "window": self._window(name),
                 "evaluable": mask,
                 "kind": "map",
             }
@@ -87,15 +96,33 @@ class DSCWriter:
 
     def _model(self, name: str) -> str:
         """Return the model a map rests on: leakage, deconvolution (after leakage), or none."""
-        if name in _SIGNAL:
+        if name in _UNCORRECTED:
             return "none"
         return self.models[0] if name in _LEAKAGE else self.models[1]
 
-    def _save(self, path: str, values: NDArray[Any], units: str, model: str, note: str) -> None:
+    def _leakage(self, name: str) -> str:
+        """Return the leakage model of the curves a map is made of."""
+        return "none" if name in _UNCORRECTED else self.parameters["domain"]["leakage_model"]
+
+    def _window(self, name: str) -> str:
+        """Return the part of the curve that a map is made of."""
+        facts = self.parameters["domain"]
+        if name == "PSR":
+            first, last = facts["psr_window"]
+            return f"{first:g} to {last:g} s after arrival"
+        if name in ("PH", "PHdR2s", "TTP"):
+            return "first pass"
+        if name in ("CBV", "CBVraw", "rCBV", "sRCBV"):
+            return _WINDOWS[facts["cbv_window"]]
+        return "whole curve"
+
+    def _save(self, path: str, values: NDArray[Any], name: str, units: str, note: str) -> None:
         save_nifti(values, self.affine, self.out(path))
         content = {
             "Units": units,
-            "Model": model,
+            "Model": self._model(name),
+            "LeakageModel": self._leakage(name),
+            "Window": self._window(name),
             "Parameters": self.parameters,
             "Sources": sources_as_uris(self.sources),
             "Evaluable": note,
@@ -123,8 +150,8 @@ class DSCWriter:
 
     def write_aif(self, result: DSCResult, time: NDArray[np.float64]) -> dict[str, Any]:
         """Write the arterial input and its voxels; return what the summary says of it."""
-        if result.aif is None:
-            return {"path": None, "source": "none", "reason": result.aif_reason}
+        if not result.aif.evaluable:
+            return {"path": None, "source": "none", "reason": result.aif.reason}
         path = f"{self.stem}_desc-aif_timeseries.tsv"
         mask = f"{self.stem}_desc-aif_mask.nii.gz"
         lead = np.full(time.size - result.aif.curve.size, np.nan)

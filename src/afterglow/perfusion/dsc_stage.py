@@ -64,7 +64,9 @@ def run_session(
     found = gather(find, bids, anat, problems)
     result = analyse(found.series, config)
     start, stop = result.windows.baseline
-    domain = domain_of(found.sidecar, found.series.time, center, stop - start)
+    domain = domain_of(
+        found.sidecar, found.series.time, center, stop - start, found.series.echo_times
+    )
     session = DSCSession(warnings=found.warnings + result.warnings)
     base = f"{folder}/perf/{stem}_space-dsc"
     session.summary = write_analysis(out, base, found, result, config, domain)
@@ -79,6 +81,7 @@ def domain_of(
     time: Any,
     center: CenterConfig | None,
     n_baseline: int,
+    echo_times: tuple[float, ...],
 ) -> AcquisitionDomain:
     """Return the acquisition domain from a sidecar and what the center knows."""
 
@@ -87,10 +90,9 @@ def domain_of(
         return float(value) if value else None
 
     agent = sidecar.get("ContrastBolusAgent") or (center.contrast_agent if center else None)
-    te = number("EchoTime")
     return assess_domain(
         field_strength=number("MagneticFieldStrength"),
-        echo_times=(te,) if te else (),
+        echo_times=echo_times,
         repetition_time=float(np.median(np.diff(time))),
         flip_angle=number("FlipAngle"),
         preload=center.preload if center else None,
@@ -119,6 +121,7 @@ def write_analysis(
         "deconvolution": config.deconvolution,
         "cbv_window": config.cbv_window,
         "psr_window": list(config.psr_tail),
+        "psr_echo_time": found.series.echo_times[-1],
         "normalization": "whole-brain NAWM median" if "rCBV" in result.maps else "none",
         "slice_timing": "applied" if found.series.slice_offsets is not None else "unknown",
         "registered": found.registered,

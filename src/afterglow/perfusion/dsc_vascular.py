@@ -36,11 +36,11 @@ class VascularFit(NamedTuple):
 
 
 class _Dictionary(NamedTuple):
-    """Unit-norm atoms in a small basis of time courses, and what each stands for (n_atoms, 4).
+    """Unit-norm atoms in a small basis of time courses, and what each stands for (4, n_atoms).
 
     Smooth responses span few dimensions: a match costs a third in that basis (n_time, n_basis).
 
-    The columns are flow for a match of one, mean transit time, heterogeneity and delay.
+    The rows are flow for a match of one, mean transit time, heterogeneity and delay.
     """
 
     basis: NDArray[np.float32]
@@ -106,7 +106,7 @@ def _dictionary(artery: NDArray[np.float64], dt: float) -> _Dictionary:
     return _Dictionary(
         np.ascontiguousarray(basis, dtype=np.float32),
         np.ascontiguousarray((atoms @ basis).T, dtype=np.float32),
-        np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32),
+        np.ascontiguousarray(np.stack(columns), dtype=np.float32),
     )
 
 
@@ -117,6 +117,8 @@ def _fit_chunk(rows: NDArray[np.float64], book: _Dictionary) -> NDArray[np.float
     data = rows.astype(np.float32)
     scale = np.maximum(np.linalg.norm(data, axis=1, keepdims=True), np.float32(1e-30))
     match = ((data / scale) @ book.basis) @ book.atoms
-    found: NDArray[np.float32] = likelihood_means(match, book.parameters, data.shape[1] - 4)
+    best = np.maximum(match.max(axis=1), np.float32(0.0))
+    freedom = data.shape[1] - 4
+    found: NDArray[np.float32] = likelihood_means(match, best, book.parameters, freedom)
     found[0] *= scale[:, 0]
     return found

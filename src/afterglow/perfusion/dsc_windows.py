@@ -194,14 +194,28 @@ def _refuse_other_shapes(
 
 def _refuse_several(smooth: NDArray[np.float64], first: int, seconds: NDArray[np.float64]) -> None:
     """Refuse a series with a second passage nearly as high as the first."""
-    from scipy.signal import find_peaks
-
     part = smooth[first:]
-    least = _SECOND_PART * float(part.max())
-    peaks, _ = find_peaks(part, height=least, prominence=least)
-    if peaks.size > 1 and np.ptp(seconds[first + peaks]) > _SECOND_GAP:
+    peaks = _passages(part, _SECOND_PART * float(part.max()))
+    if len(peaks) > 1 and np.ptp(seconds[first:][peaks]) > _SECOND_GAP:
         places = ", ".join(f"{seconds[first + p]:.0f}" for p in peaks)
         raise NotEvaluable("several_boluses", f"contrast passes at {places} s")
+
+
+def _passages(values: NDArray[np.float64], least: float) -> list[int]:
+    """Return the peaks of at least ``least`` between which the curve falls by ``least``."""
+    peaks: list[int] = []
+    top, low, rising = 0, 0.0, True
+    for n, value in enumerate(values.tolist()):
+        if rising and value > values[top]:
+            top = n
+        elif rising and value < values[top] - least:
+            peaks.append(top)
+            low, rising = value, False
+        elif not rising:
+            low = min(low, value)
+            if value > low + least:
+                top, rising = n, True
+    return peaks
 
 
 def _first_pass_stop(smooth: NDArray[np.float64], peak: int) -> int:

@@ -11,10 +11,12 @@ from afterglow.bids.images import load_nifti
 from afterglow.bids.sidecars import read_json, write_json
 from afterglow.config.dsc import DSCConfig
 from afterglow.errors import AfterglowError
-from afterglow.perfusion.dsc_analysis import DSCSeries, analyse
+from afterglow.perfusion.dsc_analysis import analyse
 from afterglow.perfusion.dsc_figure import draw
-from afterglow.perfusion.dsc_inputs import DSCInputs, slice_offsets
+from afterglow.perfusion.dsc_inputs import DSCInputs
 from afterglow.perfusion.dsc_reference import brain_like
+from afterglow.perfusion.dsc_series import DSCSeries
+from afterglow.perfusion.dsc_slices import slice_offsets
 from afterglow.perfusion.dsc_stage import domain_of, write_analysis
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def run_dsc(
     result = analyse(prepared, settings)
     inputs = DSCInputs(prepared, path.name, sidecar, [path.name], registered=False)
     start, stop = result.windows.baseline
-    domain = domain_of({**sidecar, "EchoTime": echoes[0]}, prepared.time, None, stop - start)
+    domain = domain_of(sidecar, prepared.time, None, stop - start, echoes)
     folder.mkdir(parents=True, exist_ok=True)
     summary = write_analysis(
         lambda name: folder / name, _stem(path), inputs, result, settings, domain
