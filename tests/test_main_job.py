@@ -88,15 +88,16 @@ def test_the_last_lines_name_report_tables_and_a_trace_that_works(demo: Demo) ->
     found = demo.afterglow(*command)
     assert found.returncode == 0, found.stderr
     assert "rCBV" in lines[-1]
-    for word in ("features", "dsc", "anat", "bids", "DICOM DSC", "north:"):
+    for word in ("features", "dsc", "anat", "bids", "DICOM DSC"):
         assert word in found.stdout
+    assert any(f"{center}:" in found.stdout for center in ("north", "south", "west"))
     assert "dce" not in found.stdout, "the other modality does not belong to this number"
 
 
 def test_every_session_is_done_and_nothing_failed(demo: Demo) -> None:
     found = demo.afterglow("status", "study.yaml", "--json")
     jobs = json.loads(found.stdout)["jobs"]
-    assert Counter(job["status"] for job in jobs) == {"done": 4 * 6 + 2 + 3}
+    assert Counter(job["status"] for job in jobs) == {"done": 6 * 6 + 3 + 3}
     assert demo.table("failures") == []
 
 
@@ -162,7 +163,7 @@ def test_a_changed_setting_plans_exactly_what_follows(moved: Demo) -> None:
 
 def test_a_new_session_with_a_corrupt_file_runs_alone_and_ends_as_a_row(moved: Demo) -> None:
     before = {row["session"] for row in moved.table("sessions")}
-    write_cohort(moved.folder, size="small", sessions={"NORTH-0001": 3, "NORTH-0002": 2})
+    write_cohort(moved.folder, size="small", sessions={"NORTH-0001": 3})
     layout = json.loads((moved.folder / "truth/layout.json").read_text())
     dates = sorted(e["study_date"] for e in layout if e["patient"] == "NORTH-0001")
     series = series_folder(moved.folder, "NORTH-0001", dates[-1], "dsc")

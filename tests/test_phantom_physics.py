@@ -12,7 +12,9 @@ from afterglow.phantom import physics
 from afterglow.phantom.geometry import Pose, axial_grid, resample
 from afterglow.phantom.lesions import Solid
 from afterglow.phantom.plan import NORTH, LesionState
-from afterglow.phantom.protocol import DCE_START, DSC_START, injections, series_of
+from afterglow.phantom.protocol import injections, part_starts, series_of
+
+DCE_START, DSC_START = part_starts(NORTH)["dce"], part_starts(NORTH)["dsc"]
 
 HEMATOCRIT = 0.42
 

@@ -67,6 +67,28 @@ def frame_facts(dataset: Any) -> list[dict[str, Any]]:
     return frames
 
 
+def contrast_facts(dataset: Any) -> dict[str, Any]:
+    """Return what an enhanced object says of the first contrast agent, which it does in a sequence.
+
+    Returns
+    -------
+    dict
+        ``contrast_agent``, ``contrast_volume`` (mL) and ``contrast_concentration`` (mg/mL), those
+        that are stated.
+    """
+    agents = dataset.get("ContrastBolusAgentSequence") or []
+    if not len(agents):
+        return {}
+    found = {
+        "contrast_agent": _value(agents[0].get("CodeMeaning"), "text"),
+        "contrast_volume": _value(agents[0].get("ContrastBolusVolume"), "number"),
+        "contrast_concentration": _value(
+            agents[0].get("ContrastBolusIngredientConcentration"), "number"
+        ),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 FRAME_NAMES = (*_FACTS, *_PHILIPS)
 
 

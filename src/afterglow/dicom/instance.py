@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from afterglow.dicom.frames import FRAME_NAMES, frame_facts
+from afterglow.dicom.frames import FRAME_NAMES, contrast_facts, frame_facts
 from afterglow.dicom.header import HeaderError, read_header
 from afterglow.dicom.references import NAMES, REFERRING, references
 from afterglow.dicom.tags import TAGS, WANTED, decode
@@ -81,7 +81,9 @@ def describe(stream: IO[bytes], size: int) -> dict[str, Any]:
     if header.multiframe or values["sop_class"] in REFERRING:
         try:
             dataset = _dataset(stream, size)
-            frames = frame_facts(dataset) if header.multiframe else None
+            if header.multiframe:
+                frames = frame_facts(dataset)
+                values |= {k: v for k, v in contrast_facts(dataset).items() if values[k] is None}
             referred = references(dataset) if values["sop_class"] in REFERRING else {}
         except Exception as error:  # noqa: BLE001 (pydicom raises anything on a broken header)
             return reject(f"frames_unreadable_{type(error).__name__.lower()}")

@@ -25,7 +25,7 @@ from afterglow.errors import AfterglowError, ExitCode
 _CHUNK = 256
 _KEYS = ("path", "size", "mtime_ns", "inode")
 _SCHEMA_KEY = b"afterglow_inventory"
-_SCHEMA_VERSION = b"3"
+_SCHEMA_VERSION = b"4"
 
 Progress = Callable[[int, int], None]
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan, small_plan
+from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan, full_plan
 
 Size = Literal["tiny", "small", "full"]
 SEED = 20190304
-_SUBJECTS: dict[str, int | None] = {"tiny": 1, "small": 2, "full": None}
+# Of each center, and of how many centers.
+_SUBJECTS: dict[str, tuple[int, int]] = {"tiny": (1, 1), "small": (1, 3), "full": (3, 3)}
 _VISITS: dict[str, int] = {"tiny": 1, "small": 2, "full": 3}
 
 
@@ -31,7 +32,8 @@ def plan_cohort(
     Parameters
     ----------
     size : str
-        ``tiny`` (one subject, one session), ``small`` or ``full``.
+        ``tiny`` (one subject, one session), ``small`` (the first subject of each center, two
+        sessions) or ``full`` (nine subjects, three sessions, and seeded trouble).
     seed : int
         Everything random follows from it.
     subjects : int, optional
@@ -42,20 +44,29 @@ def plan_cohort(
 
     Examples
     --------
-    >>> [len(s.visits) for s in plan_cohort("small", sessions={"NORTH-0002": 3}).subjects]
-    [2, 3]
+    >>> [len(s.visits) for s in plan_cohort("small", sessions={"SOUTH-0001": 3}).subjects]
+    [2, 3, 2]
     """
-    plan = small_plan(seed)
-    count = subjects if subjects is not None else _SUBJECTS[size]
+    plan = full_plan(seed)
+    each, centers = _SUBJECTS[size]
+    chosen = [
+        subject
+        for center in plan.centers[:centers]
+        for subject in [s for s in plan.subjects if s.center == center.name][:each]
+    ]
     wanted = sessions if isinstance(sessions, Mapping) else {}
     usual = sessions if isinstance(sessions, int) else _VISITS[size]
     kept = tuple(
-        replace(subject, visits=subject.visits[: wanted.get(subject.patient, usual)])
-        for subject in plan.subjects[:count]
+        replace(
+            subject,
+            visits=subject.visits[: wanted.get(subject.patient, usual)],
+            troubles=subject.troubles if size == "full" else (),
+        )
+        for subject in chosen[:subjects]
     )
     names = {subject.center for subject in kept}
-    centers = tuple(center for center in plan.centers if center.name in names)
-    return CohortPlan(size, seed, centers, kept)
+    used = tuple(center for center in plan.centers if center.name in names)
+    return CohortPlan(size, seed, used, kept)
 
 
 def write_cohort(
@@ -118,7 +129,9 @@ def write_session(directory: Path, plan: CohortPlan, patient: str, visit: int) -
     series = write_dicom(session, _incoming(directory, subject, visit))
     labels, affine = truth.label_mask(session)
     mask = _mask_path(directory, subject, visit)
-    truth.save_nifti(labels, affine, mask)
+    given = session.center.masks == "nifti"
+    if given:
+        truth.save_nifti(labels, affine, mask)
     name = _session_name(subject, visit)
     for key, (values, where) in truth.maps(session).items():
         truth.save_nifti(values, where, directory / "truth" / "maps" / f"{name}_{key}.nii.gz")
@@ -129,7 +142,7 @@ def write_session(directory: Path, plan: CohortPlan, patient: str, visit: int) -
             "patient": patient,
             "study_date": f"{subject.visits[visit]:%Y%m%d}",
             "center": subject.center,
-            "mask": mask.relative_to(directory).as_posix(),
+            "mask": mask.relative_to(directory).as_posix() if given else None,
             "series": {key: path.relative_to(directory).as_posix() for key, path in series.items()},
         },
         "lesions": truth.lesion_rows(session),
@@ -161,8 +174,10 @@ def write_tables(directory: Path, plan: CohortPlan) -> Path:
                 "rater": "reader-1",
             }
             for entry in layout
-            if entry["center"] == center.name
+            if entry["center"] == center.name and entry["mask"]
         ]
+        if not masks:
+            continue
         _write_csv(directory / "masks" / center.name / "masks.csv", masks)
     _write_csv(directory / "clinical.csv", [row for s in plan.subjects for row in _clinical(s)])
     _write_csv(directory / "outcomes.csv", _outcomes(plan, rows))
@@ -216,8 +231,9 @@ def _write_sessions(directory: Path, plan: CohortPlan, patient: str, visits: lis
 def _digest(plan: CohortPlan, subject: SubjectPlan, visit: int) -> str:
     """Return what a session's files follow from, in short."""
     lesions = [(spec.number, spec.site, spec.kind, spec.states[visit]) for spec in subject.lesions]
-    bare = replace(subject, lesions=(), visits=subject.visits[visit : visit + 1])
-    facts = repr((plan.seed, plan.center(subject.center), bare, visit, lesions))
+    bare = replace(subject, lesions=(), visits=subject.visits[visit : visit + 1], troubles=())
+    troubles = sorted(subject.troubled(visit))
+    facts = repr((plan.seed, plan.center(subject.center), bare, visit, lesions, troubles))
     return hashlib.sha256(facts.encode()).hexdigest()
 
 
@@ -321,10 +337,11 @@ def _write_study(directory: Path, plan: CohortPlan) -> Path:
 
 
 def _center(center: CenterPlan) -> dict[str, Any]:
+    given = {"masks": f"masks/{center.name}/masks.csv"} if center.masks == "nifti" else {}
     return {
         "name": center.name,
         "dicom": [f"incoming/{center.name}"],
-        "masks": f"masks/{center.name}/masks.csv",
+        **given,
         "contrast_agent": center.agent,
         "dose": center.dose,
         "preload": center.preload,

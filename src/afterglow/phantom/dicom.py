@@ -12,6 +12,7 @@ import numpy as np
 from afterglow.phantom.seeds import uid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydicom.dataelem import DataElement
@@ -28,8 +29,6 @@ _LONG = frozenset({"OB", "OW", "SQ", "UN", "UT"})
 _ITEM = 0xFFFEE000
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 # Trade name, mmol/mL, mg of the chelate per mL.
 _AGENTS = {
     "gadobutrol": ("Gadavist", 1.0, 604.72),
@@ -51,6 +50,8 @@ class Study:
         From 0.
     part : str
         Empty, or what tells a further study of the same day from the first.
+    begins : float
+        On the session clock, s.
     """
 
     plan: CohortPlan
@@ -58,6 +59,7 @@ class Study:
     subject: SubjectPlan
     visit: int
     part: str = ""
+    begins: float = 0.0
 
     @property
     def date(self) -> dt.date:
@@ -110,7 +112,7 @@ def general(study: Study, number: int, description: str, started: float) -> Data
     ds.SpecificCharacterSet = "ISO_IR 100"
     for kind in ("Study", "Series", "Acquisition", "Content"):
         setattr(ds, f"{kind}Date", day)
-    ds.StudyTime = study.clock(0.0)
+    ds.StudyTime = study.clock(study.begins)
     ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = study.clock(started)
     ds.AccessionNumber = f"A{study.uid('accession')[-7:]}"
     ds.Modality = "MR"
@@ -317,6 +319,21 @@ def _encoded(element: DataElement) -> bytes:
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     write_data_element(buffer, element, "latin_1")
     return bytes(buffer.getvalue())
+
+
+def count_frames_by(ds: Dataset, organization: str, dimensions: Sequence[tuple[int, int]]) -> None:
+    """Say by which elements, each in its functional group, the frames of an object are counted."""
+    from pydicom.dataset import Dataset
+
+    whole = Dataset()
+    whole.DimensionOrganizationUID = organization
+    ds.DimensionOrganizationSequence = [whole]
+    ds.DimensionIndexSequence = []
+    for pointer, group in dimensions:
+        item = Dataset()
+        item.DimensionOrganizationUID = organization
+        item.DimensionIndexPointer, item.FunctionalGroupPointer = pointer, group
+        ds.DimensionIndexSequence.append(item)
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:

@@ -1,4 +1,4 @@
-"""Objects that every study has and no analysis wants: a localizer, a screen save, a report."""
+"""What studies hold and no analysis wants: localizers, maps of the console, notes, raw data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from afterglow.phantom import dicom
 from afterglow.phantom.geometry import Grid, oriented_grid
-from afterglow.phantom.series import Series
+from afterglow.phantom.scan import Scan, render
+from afterglow.phantom.series import PLANES, Series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
     from afterglow.phantom.dicom import SeriesWriter, Study
     from afterglow.phantom.scan import Session
 
-_PLANES = {
-    "axial": np.diag([-1.0, -1.0, 1.0]),
-    "coronal": np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
-    "sagittal": np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),
-}
 LOCALIZER = Series(
     name="localizer",
     number=1,
@@ -36,19 +32,31 @@ LOCALIZER = Series(
     scale=20000.0,
     noise=20.0,
 )
-_SCREEN_SAVE = 90
-_REPORT = 99
+_MAP, _SCREEN_SAVE, _RAW, _REPORT = 50, 90, 95, 99
+_MANUFACTURERS = {
+    "GE": "GE MEDICAL SYSTEMS",
+    "Siemens": "SIEMENS",
+    "Philips": "Philips Medical Systems",
+}
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
+_RAW_DATA = "1.2.840.10008.5.1.4.1.1.66"
+# Siemens keeps its protocol reports under a class of its own.
+_SIEMENS_NON_IMAGE = "1.3.12.2.1107.5.9.1"
+_MAP_KINDS = {
+    "GE": ("DERIVED", "SECONDARY", "CBV"),
+    "Siemens": ("DERIVED", "PRIMARY", "PERFUSION", "RELCBV"),
+    "Philips": ("DERIVED", "SECONDARY", "RCBV", "M"),
+}
 
 
 def write_localizer(
     session: Session, study: Study, folder: Path, writer: SeriesWriter
 ) -> list[Path]:
     """Write three slices in each of three planes as one series."""
-    from afterglow.phantom.scan import Scan, render
-
     x, y, z = session.pose.translation
     paths: list[Path] = []
-    for count, axes in enumerate(_PLANES.values()):
+    for count, axes in enumerate(PLANES.values()):
         grid: Grid = oriented_grid(LOCALIZER.shape, LOCALIZER.spacing, (x, y - 18.0, z), axes)
         part = replace(LOCALIZER, name=f"localizer-{count}")
         scan = Scan(
@@ -58,15 +66,38 @@ def write_localizer(
     return paths
 
 
+def write_console_map(study: Study, scan: Scan, folder: Path, writer: SeriesWriter) -> list[Path]:
+    """Write the blood volume that the console makes of a DSC series: area of the signal's drop."""
+    signal = scan.data.astype(np.float32)
+    before = np.maximum(signal[..., 1:8].mean(axis=3, keepdims=True), 1.0)
+    drop = -np.log(np.maximum(signal, 1.0) / before).sum(axis=3, keepdims=True)
+    shown = np.where(before > 0.1 * before.max(), np.clip(100.0 * drop, 0.0, 4095.0), 0.0)
+    series = replace(
+        scan.series,
+        name="console-map",
+        number=_MAP,
+        description="rCBV",
+        method="spgr",
+        frames=1,
+        frame_time=0.0,
+        stated=(
+            ("ImageType", _MAP_KINDS[study.center.vendor]),
+            ("ScanningSequence", ("EP", "GR")),
+            ("MRAcquisitionType", "2D"),
+        ),
+    )
+    return writer(study, Scan(series, scan.grid, np.rint(shown).astype(np.int16)), _made(folder))
+
+
 def write_screen_save(study: Study, folder: Path) -> Path:
     """Write a secondary capture, as a technologist's annotation ends up in the archive."""
     ds = dicom.general(study, _SCREEN_SAVE, "Screen Save", 1400.0)
-    ds.SOPClassUID = dicom.SECONDARY_CAPTURE
+    ds.SOPClassUID = _SECONDARY_CAPTURE
     ds.SOPInstanceUID = study.uid("screen save")
     ds.ImageType = ["DERIVED", "SECONDARY", "SCREEN SAVE"]
     ds.ConversionType = "WSD"
     ds.PatientOrientation, ds.Laterality = "", ""
-    ds.Manufacturer = "GE MEDICAL SYSTEMS"
+    ds.Manufacturer = _MANUFACTURERS[study.center.vendor]
     ds.InstanceNumber = "1"
     ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.int16)
     dicom.pixels(ds, ramp.shape)
@@ -81,9 +112,9 @@ def write_report(study: Study, folder: Path) -> Path:
 
     ds = dicom.general(study, _REPORT, "Technologist note", 1420.0)
     ds.Modality = "SR"
-    ds.SOPClassUID = dicom.BASIC_TEXT_SR
+    ds.SOPClassUID = _BASIC_TEXT_SR
     ds.SOPInstanceUID = study.uid("report")
-    ds.Manufacturer = "GE MEDICAL SYSTEMS"
+    ds.Manufacturer = _MANUFACTURERS[study.center.vendor]
     ds.InstanceNumber = "1"
     ds.ReferencedPerformedProcedureStepSequence = []
     ds.PerformedProcedureCodeSequence = []
@@ -97,6 +128,21 @@ def write_report(study: Study, folder: Path) -> Path:
     note.ConceptNameCodeSequence = [dicom.code("121106", "DCM", "Comment")]
     note.TextValue = f"{study.subject.name} moved during the localizer; injection by hand timer."
     ds.ContentSequence = [note]
+    return dicom.save(ds, _made(folder) / "i00001.dcm")
+
+
+def write_raw(study: Study, folder: Path) -> Path:
+    """Write an object without image that only the vendor can read."""
+    ds = dicom.general(study, _RAW, "Raw data", 1440.0)
+    own_class = study.center.vendor == "Siemens"
+    ds.SOPClassUID = _SIEMENS_NON_IMAGE if own_class else _RAW_DATA
+    ds.SOPInstanceUID = study.uid("raw")
+    ds.Manufacturer = _MANUFACTURERS[study.center.vendor]
+    ds.InstanceNumber = "1"
+    ds.Laterality = ""
+    ds.CreatorVersionUID = study.uid("creator")
+    ds.AcquisitionContextSequence = []
+    dicom.private(ds, 0x0099, "AFTERGLOW RAW", {0x10: ("OB", bytes(range(256)))})
     return dicom.save(ds, _made(folder) / "i00001.dcm")
 
 

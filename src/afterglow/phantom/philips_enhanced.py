@@ -92,25 +92,10 @@ def _common(study: Study, scan: Scan) -> Dataset:
     ds.PresentationLUTShape = "IDENTITY"
     ds.AcquisitionContextSequence = []
     dicom.pixels(ds, grid.shape, dicom.stored_bits(scan.data), signed=False)
-    _dimensions(ds, study, series)
+    dicom.count_frames_by(ds, study.uid("dimensions", series.name), _DIMENSIONS)
     _contrast(ds, study, series)
     dicom.private(ds, 0x2001, "Philips Imaging DD 001", {0x18: ("SL", grid.shape[2])})
     return ds
-
-
-def _dimensions(ds: Dataset, study: Study, series: Series) -> None:
-    """Say that frames are counted by stack, place in the stack, and time."""
-    from pydicom.dataset import Dataset
-
-    organization = Dataset()
-    organization.DimensionOrganizationUID = study.uid("dimensions", series.name)
-    ds.DimensionOrganizationSequence = [organization]
-    ds.DimensionIndexSequence = []
-    for pointer, group in _DIMENSIONS:
-        item = Dataset()
-        item.DimensionOrganizationUID = organization.DimensionOrganizationUID
-        item.DimensionIndexPointer, item.FunctionalGroupPointer = pointer, group
-        ds.DimensionIndexSequence.append(item)
 
 
 def _contrast(ds: Dataset, study: Study, series: Series) -> None:

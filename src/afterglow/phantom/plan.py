@@ -148,6 +148,9 @@ class CenterPlan:
         What the site says about the preload before DSC.
     order : tuple of str
         In which order flip angles, DCE and DSC are acquired; what is absent is not acquired.
+    masks : str
+        How the center gives its lesion masks: as files with a list, as objects in the archive, or
+        not at all.
     """
 
     name: str
@@ -160,6 +163,7 @@ class CenterPlan:
     hematocrit: float = 0.42
     dce_dose: float | None = None
     order: tuple[Part, ...] = ("vfa", "dce", "dsc")
+    masks: Literal["nifti", "seg", "none"] = "nifti"
 
     def dose_of(self, series: Literal["dce", "dsc"]) -> float:
         """Return the dose injected during a dynamic series, mmol/kg."""
@@ -186,7 +190,16 @@ class CohortPlan:
 
 NORTH = CenterPlan("north", "North Hospital", "GE", 3.0, "gadobutrol", 0.1, "dce")
 SOUTH = CenterPlan(
-    "south", "South Clinic", "Siemens", 1.5, "gadoterate", 0.1, "dce", 0.40, dce_dose=0.05
+    "south",
+    "South Clinic",
+    "Siemens",
+    1.5,
+    "gadoterate",
+    0.1,
+    "dce",
+    0.40,
+    dce_dose=0.05,
+    masks="seg",
 )
 WEST = CenterPlan(
     "west",
@@ -197,6 +210,7 @@ WEST = CenterPlan(
     0.1,
     "none",
     order=("dsc", "vfa", "dce"),
+    masks="none",
 )
 
 

@@ -66,8 +66,14 @@ def _row(session: Session, solid: Solid, pose: Matrix, white: float) -> dict[str
 def label_mask(session: Session) -> tuple[np.ndarray, Matrix]:
     """Return the labels of the lesions on the grid of the post-contrast T1w and its affine.
 
-    Columns and rows run to the right and to the front, as converters store a 3D series.
+    Columns and rows run to the right and to the front, as converters store an axial series.
     """
+    grid = session.grid_of(session.series("T1w_ce"))
+    return _as_converted(labels_on_grid(session), grid.affine)
+
+
+def labels_on_grid(session: Session) -> np.ndarray:
+    """Return the labels of the lesions in the voxels of the post-contrast T1w as scanned."""
     series = session.series("T1w_ce")
     grid = session.grid_of(series)
     each, _, _ = lesion_fractions(session, grid, session.pose_of(series), _FACTORS)
@@ -77,7 +83,7 @@ def label_mask(session: Session) -> tuple[np.ndarray, Matrix]:
         share = each[f"lesion-{solid.number}"] + each.get(f"core-{solid.number}", np.float32(0.0))
         inside = share >= best
         labels[inside], best[inside] = solid.number, share[inside]
-    return _as_converted(labels, grid.affine)
+    return labels
 
 
 def maps(session: Session) -> dict[str, tuple[Floats, Matrix]]:
