@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -39,9 +42,33 @@ def _compile(function: F, fastmath: set[str]) -> F:
     """Compile, with a cache on disk where one can be written."""
     options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}
     try:
-        return cast("F", numba.njit(cache=True, **options)(function))
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return cast("F", numba.njit(cache=False, **options)(function))
+    return cast("F", _bound_to_sources(compiled))
+
+
+def _bound_to_sources(compiled: Any) -> Any:
+    """Make the kept code valid only for the very sources of all kernels.
+
+    The compiler looks at the file of the function alone: a kernel would go on with the old code of
+    a callee in another module after an update.
+    """
+    kept = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if kept is not None and hasattr(kept, "_source_stamp"):
+        kept._source_stamp = (kept._source_stamp, _digest_of_kernels())  # noqa: SLF001
+    return compiled
+
+
+@cache
+def _digest_of_kernels() -> str:
+    """Return the digest of the modules that hold kernels."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        content = path.read_bytes()
+        if b"perfusion.compiled import" in content or path.name == Path(__file__).name:
+            found.update(path.name.encode() + b"\0" + content)
+    return found.hexdigest()
 
 
 def spread(work: Callable[[int, int], None], count: int, threads: int | None) -> None:
@@ -59,8 +86,7 @@ def spread(work: Callable[[int, int], None], count: int, threads: int | None) ->
     threads : int or None
         Threads to use; None for all cores of the machine. The result does not depend on it.
     """
-    wanted = (os.cpu_count() or 1) if threads is None else threads
-    parts = max(1, min(wanted, count // _FEWEST_PER_THREAD))
+    parts = max(1, min(_number(threads), count // _FEWEST_PER_THREAD))
     if parts == 1:
         work(0, count)
         return
@@ -68,3 +94,30 @@ def spread(work: Callable[[int, int], None], count: int, threads: int | None) ->
     with ThreadPoolExecutor(parts) as pool:
         for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
             done.result()
+
+
+def each(work: Callable[[Any], None], items: Sequence[Any], threads: int | None) -> None:
+    """Call ``work(item)`` for every item, on as many threads; results are written in place.
+
+    Parameters
+    ----------
+    work : callable
+        Handles one item; arrays release the interpreter's lock in most of what it does.
+    items : sequence
+        Blocks of voxels, say.
+    threads : int or None
+        Threads to use; None for all cores of the machine. The result does not depend on it.
+    """
+    wanted = min(_number(threads), len(items))
+    if wanted <= 1:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(wanted) as pool:
+        for done in [pool.submit(work, item) for item in items]:
+            done.result()
+
+
+def _number(threads: int | None) -> int:
+    """Return how many threads are meant."""
+    return max(1, (os.cpu_count() or 1) if threads is None else threads)

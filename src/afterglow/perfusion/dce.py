@@ -22,7 +22,7 @@ __all__ = ["DEFAULT_BOUNDS", "Fit", "ModelName", "Reason", "descriptors", "fit",
 
 ModelName = Literal["tofts", "extended_tofts", "patlak", "2cum", "2cxm", "auto"]
 
-_BLOCK_VALUES = 2_000_000
+_BLOCK_VALUES = 400_000
 _RICHNESS = ("none", "patlak", "tofts", "extended_tofts", "2cxm")
 _MARGIN = 2.0
 
@@ -130,6 +130,7 @@ def fit(
     >>> {name: float(r.maps[name][0].round(5)) for name in truth}
     {'Ktrans': 0.1, 've': 0.3, 'vp': 0.05}
     """
+    from afterglow.perfusion.compiled import each
     from afterglow.perfusion.dce_engine import Engine, Precision
 
     names = [name for name in _RICHNESS if name != "none"] if model == "auto" else [model]
@@ -158,11 +159,14 @@ def fit(
         raise ValueError(f"mask {inside.shape} does not fit the series {series.shape}")
     known = None if delay is None else np.broadcast_to(np.asarray(delay, float), inside.shape)
     collected = _Collector(inside.shape, engines, series.dtype, model)
-    for where in _blocks(inside, series.shape[-1]):
+
+    def work(where: NDArray[np.intp]) -> None:
         index = np.unravel_index(where, inside.shape)
         block = np.ascontiguousarray(series[index], dtype=np.float64)
         lag = None if known is None else known[index]
-        collected.add(where, [engine.fit(block, lag, threads) for engine in engines])
+        collected.add(where, [engine.fit(block, lag) for engine in engines])
+
+    each(work, _blocks(inside, series.shape[-1]), threads)
     return collected.result(shape)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.perfusion import dce_kernels
-from afterglow.perfusion.compiled import spread
 from afterglow.perfusion.convolution import steps
+from afterglow.perfusion.dce_columns import predict_block
+from afterglow.perfusion.dce_dictionary import fill_book
+from afterglow.perfusion.dce_kernels import fit_block
 from afterglow.perfusion.dce_models import Spec, derive, factor_bounds, to_columns
 from afterglow.perfusion.dce_reason import Reason
 
@@ -136,13 +137,13 @@ class Engine:
                 np.zeros((d, r, 3)),
                 np.zeros((d, squares, squares)),
             )
-            dce_kernels.fill_book(
+            fill_book(
                 self._kinds, self._t, self._h, self._c, self._root, self._rates, delays, *book
             )
             self._books[name] = book
         return self._books[name]
 
-    def fit(self, block: Array, delay: Array | None = None, threads: int | None = 1) -> Fitted:
+    def fit(self, block: Array, delay: Array | None = None) -> Fitted:
         """Fit a block of curves (n_voxels, n_time); ``delay`` (s) where it is known."""
         usable, reason = self._screen(block)
         if delay is not None:
@@ -151,7 +152,7 @@ class Engine:
             usable &= ~unknown
         results = self._empty(block.shape[0], usable, reason)
         if self.ready and usable.any():
-            self._fill(results, block, delay, threads)
+            self._fill(results, block, delay)
         return results
 
     def _screen(self, block: Array) -> tuple[Flags, NDArray[np.uint16]]:
@@ -186,9 +187,7 @@ class Engine:
             },
         )
 
-    def _fill(
-        self, results: Fitted, block: Array, delay: Array | None, threads: int | None
-    ) -> None:
+    def _fill(self, results: Fitted, block: Array, delay: Array | None) -> None:
         """Fit the usable curves and derive everything that is reported of them."""
         rows = np.flatnonzero(~results.unusable)
         data = block if rows.size == block.shape[0] else np.ascontiguousarray(block[rows])
@@ -204,7 +203,7 @@ class Engine:
             self._rates, grid, *self._book(grid, "grid" if mode else "none"),
         )  # fmt: skip
         out = (parameters, covariance, rss, largest, rested, singular)
-        spread(lambda a, b: dce_kernels.fit_block(self._kinds, a, b, *fixed, *out), n, threads)
+        fit_block(self._kinds, 0, n, *fixed, *out)
         weighted = np.where(self._used, data, 0.0) * self._root
         square = np.einsum("ij,ij->i", weighted, weighted)
         variance = rss / max(self.n_used - m, 1)
@@ -295,7 +294,7 @@ def predict_curves(spec: Spec, maps: dict[str, Array], time: ArrayLike, plasma: 
     parameters = to_columns(spec, maps)
     out = np.zeros((parameters.shape[0], t.size))
     kinds = np.array(spec.kinds, dtype=np.int64)
-    dce_kernels.predict_block(kinds, parameters, t, steps(t), c, out)
+    predict_block(kinds, parameters, t, steps(t), c, out)
     return out
 
 
