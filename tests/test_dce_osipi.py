@@ -74,17 +74,34 @@ UPTAKE = [
 EXCHANGE = [*UPTAKE, ("ve", "ve", 0.05, 0, None)]
 
 
-def check(table, found, limits, peers=True):
-    for name, column, absolute, relative, best in limits:
+def check(table, found, limits):
+    for name, column, absolute, relative, _ in limits:
         expected = truth(table, column)
         error = np.abs(found[name] - expected)
         assert np.all(error <= absolute + relative * np.abs(expected)), (name, error.max())
-        if peers and best is not None:
-            # The published maxima are printed with two digits.
-            assert error.max() <= best + 0.5 * 10 ** (np.floor(np.log10(best)) - 1), (
-                name,
-                error.max(),
-            )
+
+
+def largest(table, found, limits):
+    return {row[0]: float(np.abs(found[row[0]] - truth(table, row[1])).max()) for row in limits}
+
+
+def published(pattern, names, delayed):
+    """Return the largest errors of each published code on a table, by parameter."""
+    codes = {}
+    folder = data_dir() / "peer_results" / "TestResults_2023-08-15" / "DCEmodels"
+    for path in sorted(folder.glob(f"*{pattern}.csv")):
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = list(csv.DictReader(stream, skipinitialspace=True))
+        lines = [line for line in lines if ("delayed" in line["label"]) == delayed]
+        if lines:
+            codes[path.stem] = {
+                name: max(
+                    abs(float(line[f"{column}_meas"]) - float(line[f"{column}_ref"]))
+                    for line in lines
+                )
+                for name, column in names
+            }
+    return codes
 
 
 SETS = [
@@ -93,28 +110,58 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "name", "plasma", "tissue", "limits", "_f", "_d"), SETS)
-def test_tofts_models(model, name, plasma, tissue, limits, _f, _d):
-    table, cases = curves(name, plasma, tissue)
-    check(table, fitted(cases, model, [row[0] for row in limits]), limits, peers=False)
+PEERS = {"tofts": "_tofts*", "extended_tofts": "etofts*", "patlak": "patlak*"}
+# Two published codes meet less error there because of their own convolution rule (which moves
+# their Ktrans by half as much again) or a linear start (which moves their vp): chance in one noisy
+# curve, three standard errors from the truth. The least-squares optimum is met by four codes.
+OPTIMUM = {("tofts", False, "ve"), ("tofts", True, "ve"), ("extended_tofts", False, "Ktrans")}
 
 
-@pytest.mark.xfail(
-    reason="the least-squares optimum itself errs more on one noisy case: ve 0.0042, Ktrans 0.0018",
-)
-@pytest.mark.parametrize(("model", "name", "plasma", "tissue", "limits", "_f", "_d"), SETS)
-def test_tofts_models_against_the_best_peer(model, name, plasma, tissue, limits, _f, _d):
-    table, cases = curves(name, plasma, tissue)
-    check(table, fitted(cases, model, [row[0] for row in limits]), limits)
+def printed(error):
+    """Return the most that still prints as an error, with the two digits of the published ones."""
+    return error + 0.5 * 10 ** (np.floor(np.log10(error)) - 1)
 
 
+def against_peers(model, delayed_cases, table, found, limits):
+    codes = published(PEERS[model], [row[:2] for row in limits], delayed_cases)
+    mine = largest(table, found, limits)
+    assert len(codes) >= 2
+    for name, error in mine.items():
+        best = min(code[name] for code in codes.values())
+        if (model, delayed_cases, name) not in OPTIMUM:
+            assert error <= printed(best), (name, error, best)
+    return codes, mine
+
+
+@pytest.mark.parametrize("with_delay", [False, True])
 @pytest.mark.parametrize(("model", "name", "plasma", "tissue", "limits", "frames", "delay"), SETS)
-def test_tofts_models_with_delay(model, name, plasma, tissue, limits, frames, delay):
+def test_tofts_models(model, name, plasma, tissue, limits, frames, delay, with_delay):
     table, cases = curves(name, plasma, tissue)
-    names = [row[0] for row in limits] + ["delay"]
-    found = fitted(delayed(cases, frames), model, names, fit_delay=True)
-    check(table, found, limits, peers=False)
-    assert np.abs(found["delay"] - delay).max() < 1.0
+    names = [row[0] for row in limits] + (["delay"] if with_delay else [])
+    if with_delay:
+        cases = delayed(cases, frames)
+    found = fitted(cases, model, names, fit_delay=with_delay)
+    check(table, found, limits)
+    if with_delay:
+        assert np.abs(found["delay"] - delay).max() < 1.0
+    codes, mine = against_peers(model, with_delay, table, found, limits)
+    for code, errors in codes.items():
+        # No published code is better in one parameter without being worse in another.
+        assert any(mine[n] <= printed(errors[n]) for n in mine), (code, errors, mine)
+
+
+@pytest.mark.xfail(reason="chance in one noisy curve, see OPTIMUM")
+@pytest.mark.parametrize(("model", "with_delay", "parameter"), sorted(OPTIMUM))
+def test_parameters_where_a_published_code_errs_less(model, with_delay, parameter):
+    _, name, plasma, tissue, limits, frames, _ = next(row for row in SETS if row[0] == model)
+    table, cases = curves(name, plasma, tissue)
+    cases = delayed(cases, frames) if with_delay else cases
+    found = fitted(cases, model, [row[0] for row in limits], fit_delay=with_delay)
+    best = min(
+        code[parameter]
+        for code in published(PEERS[model], [row[:2] for row in limits], with_delay).values()
+    )
+    assert largest(table, found, limits)[parameter] <= printed(best)
 
 
 @pytest.mark.parametrize("delay", [0, 5])
@@ -130,7 +177,9 @@ def test_other_models(model, stem, limits, delay):
     table, cases = curves(f"DCEmodels/{stem}_delay_{delay}.csv", "cp_aif", "C_t")
     names = [row[0] for row in limits] + (["delay"] if delay else [])
     found = fitted(cases, model, names, fit_delay=bool(delay))
-    check(table, found, limits, peers=not delay)
+    check(table, found, limits)
+    if model == "patlak":
+        against_peers(model, bool(delay), table, found, limits)
     if delay:
         assert np.abs(found["delay"] - delay).max() < 1.0
 
@@ -160,17 +209,26 @@ def test_t1(name, scale, method):
         assert abs(1.0 / float(found.t1) - expected) <= 0.05 + 0.05 * expected, row["label"]
 
 
+# The set's own notes excuse the first. The corrected reference of the second (1.06 s) contradicts
+# its own uncorrected one (1.23 s) over the square of the flip-angle ratio (1.01).
+LINEAR_UNFIT = {
+    False: {"Pat5_voxel5_prostaat"},
+    True: {"Pat5_voxel5_prostaat", "Pat1_voxel5_prostaat"},
+}
+
+
 @pytest.mark.parametrize(
     ("column", "method", "corrected"),
     [
         ("T1 linear", "linear", False),
         ("T1 nonlinear", "nonlinear", False),
+        ("T1 linear B1cor", "linear", True),
         ("T1 nonlinear B1cor", "nonlinear", True),
     ],
 )
 def test_t1_of_the_prostate_with_b1(column, method, corrected):
     for row in rows("T1_mapping/t1_prostate_data.csv"):
-        if row["label"] == "Pat5_voxel5_prostaat" and method == "linear":
+        if method == "linear" and row["label"] in LINEAR_UNFIT[corrected]:
             continue
         found = t1.fit_vfa(
             vector(row["s"]),

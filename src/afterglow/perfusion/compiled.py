@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,7 +16,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Sums may be reordered (so that they vectorize), but NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
-_FEWEST_PER_THREAD = 256
 
 
 def kernel(function: F) -> F:
@@ -56,7 +54,7 @@ def _bound_to_sources(compiled: Any) -> Any:
     """
     kept = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if kept is not None and hasattr(kept, "_source_stamp"):
-        kept._source_stamp = (kept._source_stamp, _digest_of_kernels())  # noqa: SLF001
+        kept._source_stamp = (kept._source_stamp, _digest_of_kernels())
     return compiled
 
 
@@ -71,38 +69,16 @@ def _digest_of_kernels() -> str:
     return found.hexdigest()
 
 
-def spread(work: Callable[[int, int], None], count: int, threads: int | None) -> None:
-    """Call ``work(start, stop)`` on equal parts of ``range(count)``, one part to a thread.
-
-    Kernels release the interpreter's lock, so plain threads suffice: numba's own parallel loops
-    take minutes to compile and bring a threading layer along.
-
-    Parameters
-    ----------
-    work : callable
-        Handles the items from ``start`` up to ``stop`` and writes its results in place.
-    count : int
-        Number of items.
-    threads : int or None
-        Threads to use; None for all cores of the machine. The result does not depend on it.
-    """
-    parts = max(1, min(_number(threads), count // _FEWEST_PER_THREAD))
-    if parts == 1:
-        work(0, count)
-        return
-    edges = [count * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
-            done.result()
-
-
 def each(work: Callable[[Any], None], items: Sequence[Any], threads: int | None) -> None:
     """Call ``work(item)`` for every item, on as many threads; results are written in place.
 
+    Kernels and array operations release the interpreter's lock, so plain threads suffice: numba's
+    own parallel loops take minutes to compile and bring a threading layer along.
+
     Parameters
     ----------
     work : callable
-        Handles one item; arrays release the interpreter's lock in most of what it does.
+        Handles one item.
     items : sequence
         Blocks of voxels, say.
     threads : int or None

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from afterglow.perfusion.dce_engine import Engine, Fitted
+    from afterglow.perfusion.dce_engine import Engine
+    from afterglow.perfusion.dce_fitted import Fitted
 
 __all__ = ["DEFAULT_BOUNDS", "Fit", "ModelName", "Reason", "descriptors", "fit", "iauc", "predict"]
 
@@ -131,7 +132,8 @@ def fit(
     {'Ktrans': 0.1, 've': 0.3, 'vp': 0.05}
     """
     from afterglow.perfusion.compiled import each
-    from afterglow.perfusion.dce_engine import Engine, Precision
+    from afterglow.perfusion.dce_engine import Engine
+    from afterglow.perfusion.dce_fitted import Precision
 
     names = [name for name in _RICHNESS if name != "none"] if model == "auto" else [model]
     if any(name not in SPECS for name in names):

@@ -10,6 +10,13 @@ import numpy as np
 from afterglow.perfusion.convolution import steps
 from afterglow.perfusion.dce_columns import predict_block
 from afterglow.perfusion.dce_dictionary import fill_book
+from afterglow.perfusion.dce_fitted import (
+    Fitted,
+    Precision,
+    criteria,
+    frame_weights,
+    frames_in_half_width,
+)
 from afterglow.perfusion.dce_kernels import fit_block
 from afterglow.perfusion.dce_models import Spec, derive, factor_bounds, to_columns
 from afterglow.perfusion.dce_reason import Reason
@@ -27,31 +34,11 @@ _SPIKE_PART = 0.15
 _RATES = {1: 48, 2: 28}
 _SLOWEST_IN_SPANS = 0.02
 _NO_CONTRAST_MARGIN = 2.0
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What a parameter must reach to count as identified."""
-
-    max_relative_se: float = 0.3
-
-
-@dataclass
-class Fitted:
-    """Results of one model for one block, arrays of length n_voxels."""
-
-    values: dict[str, Array]
-    errors: dict[str, Array]
-    evaluable: dict[str, Flags]
-    reason: NDArray[np.uint16]
-    unusable: Flags
-    at_bound: Flags
-    rss: Array
-    aicc: Array
-    bic: Array
-    none_rss: Array
-    none_aicc: Array
-    none_bic: Array
+# An input whose first pass spans more frames than this at half its height is sampled well enough.
+_COARSE_FRAMES = 2.5
+# Where it lies between two frames is known no better than this part of a frame.
+_PLACE_IN_FRAME = 0.25
+_MAX_MOVED = 0.35
 
 
 @dataclass
@@ -91,7 +78,9 @@ class Engine:
             raise ValueError(f"time {seconds.shape} and input {plasma.shape} must be equal vectors")
         if np.any(~np.isfinite(seconds)) or np.any(np.diff(seconds) <= 0):
             raise ValueError("time must be finite and rise")
-        weight = np.ones_like(seconds) if self.weights is None else _weights(self.weights, seconds)
+        weight = (
+            np.ones_like(seconds) if self.weights is None else frame_weights(self.weights, seconds)
+        )
         self.n_time = seconds.size
         self._used = weight > 0
         self.n_used = int(self._used.sum())
@@ -102,6 +91,7 @@ class Engine:
         known = self._used & np.isfinite(plasma)
         self.input_usable = bool(known.sum() >= 3 and np.any(plasma[known] > 0))
         self._c = np.interp(seconds, seconds[known], plasma[known]) if known.any() else plasma
+        self._coarse = frames_in_half_width(self._c) < _COARSE_FRAMES
         self.n_parameters = self.spec.n_parameters + int(self.fit_delay)
         self.names = (*self.spec.free, *self.spec.derived)
         if self.fit_delay:
@@ -191,19 +181,12 @@ class Engine:
         """Fit the usable curves and derive everything that is reported of them."""
         rows = np.flatnonzero(~results.unusable)
         data = block if rows.size == block.shape[0] else np.ascontiguousarray(block[rows])
-        n, m = rows.size, self.n_parameters
+        m = self.n_parameters
         mode = 2 if self.fit_delay else int(delay is not None)
-        grid = self._delays if mode else self._no_delay
-        lag = np.zeros(n) if delay is None else delay[rows] / 60.0
-        parameters, covariance = np.zeros((n, 5)), np.zeros((n, 5, 5))
-        rss, largest = np.zeros(n), np.zeros(n)
-        rested, singular = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        fixed = (
-            data, mode, lag, self._t, self._h, self._c, self._root, *self._limits,
-            self._rates, grid, *self._book(grid, "grid" if mode else "none"),
-        )  # fmt: skip
-        out = (parameters, covariance, rss, largest, rested, singular)
-        fit_block(self._kinds, 0, n, *fixed, *out)
+        lag = np.zeros(rows.size) if delay is None else delay[rows] / 60.0
+        found = self._run(data, mode, lag)
+        parameters, covariance, rss, largest, rested, singular = found
+        n = rows.size
         weighted = np.where(self._used, data, 0.0) * self._root
         square = np.einsum("ij,ij->i", weighted, weighted)
         variance = rss / max(self.n_used - m, 1)
@@ -214,11 +197,12 @@ class Engine:
             gradient[:, -1] = 60.0
             reported["delay"] = (60.0 * parameters[:, 4], gradient)
         results.rss[rows], results.none_rss[rows] = rss, square
-        results.aicc[rows], results.bic[rows] = _criteria(rss, self.n_used, m)
-        results.none_aicc[rows], results.none_bic[rows] = _criteria(square, self.n_used, 0)
+        results.aicc[rows], results.bic[rows] = criteria(rss, self.n_used, m)
+        results.none_aicc[rows], results.none_bic[rows] = criteria(square, self.n_used, 0)
         bad = singular | self._flag_common(results, rows, rested, singular, largest, weighted)
         bound = self._at_bound(parameters, reported)
         results.at_bound[rows] = bound["any"]
+        moved = self._moved(data, parameters[:, 4] if mode else lag, reported)
         worst = np.zeros(n, dtype=bool)
         for name in self.names:
             value, gradient = reported[name]
@@ -232,11 +216,49 @@ class Engine:
             se[singular] = np.nan
             results.values[name][rows] = value
             results.errors[name][rows] = se
-            results.evaluable[name][rows] = ~(bad | vague | bound[name])
+            results.evaluable[name][rows] = ~(bad | vague | bound[name] | moved[name])
             if name in self.spec.free or name == "delay":
                 worst |= vague
         results.reason[rows[bound["any"]]] |= np.uint16(Reason.AT_BOUND)
+        undersampled = np.logical_or.reduce([moved[name] for name in self.spec.free])
+        results.reason[rows[undersampled]] |= np.uint16(Reason.INPUT_UNDERSAMPLED)
         results.reason[rows[worst & ~singular]] |= np.uint16(Reason.IMPRECISE)
+
+    def _run(self, data: Array, mode: int, lag: Array) -> tuple[Array, ...]:
+        """Return parameters, covariance, residuals and verdicts of curves, by the kernel."""
+        n = data.shape[0]
+        grid = self._delays if mode else self._no_delay
+        out = (
+            np.zeros((n, 5)), np.zeros((n, 5, 5)), np.zeros(n), np.zeros(n),
+            np.zeros(n, dtype=bool), np.zeros(n, dtype=bool),
+        )  # fmt: skip
+        fit_block(
+            self._kinds, 0, n, data, mode, lag, self._t, self._h, self._c, self._root,
+            *self._limits, self._rates, grid, *self._book(grid, "grid" if mode else "none"), *out,
+        )  # fmt: skip
+        return out
+
+    def _moved(
+        self, data: Array, lag: Array, reported: dict[str, tuple[Array, Array]]
+    ) -> dict[str, Flags]:
+        """Return which parameters hang on where the input runs between its frames.
+
+        Frames that are long beside the first pass leave open when within a frame it came. The fit
+        is repeated with the input a part of a frame earlier, and a parameter that moves much was
+        made by the straight lines between the frames.
+        """
+        none = np.zeros(data.shape[0], dtype=bool)
+        if not self._coarse:
+            return dict.fromkeys(self.names, none)
+        earlier = lag - _PLACE_IN_FRAME * float(np.median(self._h))
+        other = derive(self.spec, self._run(data, 1, earlier)[0])
+        with np.errstate(all="ignore"):
+            return {
+                name: none
+                if name == "delay"
+                else ~(np.abs(other[name][0] / reported[name][0] - 1.0) <= _MAX_MOVED)
+                for name in self.names
+            }
 
     def _flag_common(
         self,
@@ -296,20 +318,3 @@ def predict_curves(spec: Spec, maps: dict[str, Array], time: ArrayLike, plasma: 
     kinds = np.array(spec.kinds, dtype=np.int64)
     predict_block(kinds, parameters, t, steps(t), c, out)
     return out
-
-
-def _criteria(rss: Array, n: int, parameters: int) -> tuple[Array, Array]:
-    """Return AICc and BIC of a least-squares fit; the variance counts as a parameter."""
-    k = parameters + 1
-    with np.errstate(divide="ignore"):
-        likelihood = n * np.log(rss / n)
-    correction = 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else np.inf
-    return likelihood + 2.0 * k + correction, likelihood + k * np.log(n)
-
-
-def _weights(weights: ArrayLike, time: Array) -> Array:
-    """Return frame weights, refusing what is none."""
-    weight = np.asarray(weights, dtype=np.float64)
-    if weight.shape != time.shape or np.any(~np.isfinite(weight)) or np.any(weight < 0):
-        raise ValueError("weights must be one finite, non-negative number per frame")
-    return weight

@@ -33,8 +33,10 @@ class Reason(IntFlag):
     """The arterial input is not finite or zero."""
     INPUT_UNDERSAMPLED = 2048
     """Frames too far apart for the input's first pass: its interpolation moves the parameter."""
-    SYSTEMATIC_RESIDUAL = 4096
-    """The model does not describe the curve: residuals follow one another."""
+    SATURATED = 4096
+    """No concentration gives so high a signal."""
+    NEGATIVE = 8192
+    """The signal falls below its baseline after the bolus, beyond noise."""
 
     @property
     def names(self) -> list[str]:
