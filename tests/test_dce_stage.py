@@ -175,7 +175,84 @@ def test_without_flip_angles_t1_is_assumed_and_said_so(session):
 def test_flip_angles_before_an_injection_give_no_t10(session):
     bids = {**session[1], "facts": {"injection_between_vfa_and_dce": True}}
     with pytest.raises(NotEvaluable, match="injection_between_vfa_and_dce"):
-        run(session, bids=bids, config=DCEConfig(assumed_t10=False))
+        run(session, bids=bids)
+
+
+def test_an_earlier_injection_rules_out_assumed_and_native_t1(session):
+    folder = session[0]
+    facts = {"injections": ["DSC", "DCE"], "injection_before_vfa": True}
+    blank = {"series": {**session[1]["series"], "vfa": []}, "facts": facts}
+    with pytest.raises(NotEvaluable, match="injection_before_dce"):
+        run(session, bids=blank)
+    # Flip angles imaged after it start the concentrations, T1 itself is no longer native.
+    found = run(session, bids={**session[1], "facts": facts})
+    entry = found.summary["maps"]["T1"]
+    assert entry["reason"] == "injection_before_vfa"
+    assert load_nifti(folder / entry["evaluable"])[0].max() == 0
+    sidecar = read_json(folder / entry["path"].replace(".nii.gz", ".json"))
+    assert "injection_before_vfa" in sidecar["Evaluable"]
+    assert not found.summary["domain"]["t1_native"]
+    assert found.summary["aif"]["t1_source"] == "measured in the arterial voxels"
+
+
+def test_a_population_input_without_a_dose_gives_t1_and_no_kinetics(session):
+    folder = session[0]
+    found = run(session, config=DCEConfig(aif="parker"))
+    maps = found.summary["maps"]
+    assert maps["Ktrans"]["reason"] == "no_dose"
+    assert found.summary["aif"]["source"] == "none"
+    assert np.isnan(load_nifti(folder / maps["Ktrans"]["path"])[0]).all()
+    assert load_nifti(folder / maps["Ktrans"]["evaluable"])[0].max() == 0
+    assert load_nifti(folder / maps["T1"]["evaluable"])[0].max() == 1
+    assert load_nifti(folder / maps["IAUC"]["evaluable"])[0].max() == 1
+    center = CenterConfig(name="north", dicom=["x"], dose=0.1)
+    known = run(session, config=DCEConfig(aif="parker"), center=center)
+    assert known.summary["aif"]["source"] == "parker"
+    assert known.summary["maps"]["Ktrans"]["reason"] == ""
+
+
+def test_flip_angle_ratio_corrects_t1_and_concentration(session):
+    folder, _, anat = session
+    lab = labels()
+    ratio = np.where(np.arange(SHAPE[0]) < 10, 0.85, 1.1)[:, None, None] * np.ones(SHAPE)
+    rng = np.random.default_rng(4)
+    m0, r10 = np.where(lab == BACK, 0.0, 1000.0), 1.0 / np.vectorize(T1.get)(lab)
+    affine = np.diag([2.0, 2.0, 4.0, 1.0])
+    for number, angle in enumerate((3.0, 8.0, 18.0), start=1):
+        image = spgr_signal(r10, m0, 0.006, angle * ratio) + rng.normal(0, 0.2, SHAPE)
+        save_nifti(image.astype(np.float32), affine, folder / f"vfa{number}.nii.gz")
+    conc = np.zeros((*SHAPE, TIME.size))
+    for label, curve in concentrations().items():
+        conc[lab == label] = curve
+    series = spgr_signal(r10[..., None] + R1 * conc, m0[..., None], TR, ANGLE * ratio[..., None])
+    save_nifti(series.astype(np.float32), affine, folder / "dce.nii.gz")
+    save_nifti((100 * ratio).astype(np.float32), affine, folder / "b1.nii.gz")
+    write_json(folder / "b1.json", {"Units": "percent"})
+    found = run(session, anat={"dce": {**anat["dce"], "b1": "b1.nii.gz"}})
+    assert found.summary["domain"]["b1"] == "measured"
+    for name, value, limit in (("T1", 1.4, 0.01), ("Ktrans", 0.12, 0.1)):
+        values = load_nifti(folder / found.summary["maps"][name]["path"])[0]
+        assert abs(np.median(values[lab == LESION]) / value - 1.0) < limit, name
+    write_json(folder / "b1.json", {})
+    ignored = run(session, anat={"dce": {**anat["dce"], "b1": "b1.nii.gz"}})
+    assert any("unit" in message for message in ignored.warnings)
+
+
+def test_saturated_and_negative_signals_are_flagged(session):
+    folder = session[0]
+    series, affine = load_nifti(folder / "dce.nii.gz")
+    series[6, 6, 2, 20:] = 50.0 * series[6, 6, 2, 20:]
+    series[7, 7, 2, 6:] *= 0.5 * series[7, 7, 2, :6].mean() / series[7, 7, 2, 6:]
+    save_nifti(series, affine, folder / "dce.nii.gz")
+    found = run(session)
+    maps = found.summary["maps"]
+    path = maps["Ktrans"]["path"].replace("_param-Ktrans_map", "_desc-reason_map")
+    reason = load_nifti(folder / path)[0].astype(int)
+    assert reason[6, 6, 2] & dce.Reason.SATURATED
+    assert reason[7, 7, 2] & dce.Reason.NEGATIVE
+    evaluable = load_nifti(folder / maps["Ktrans"]["evaluable"])[0]
+    assert evaluable[6, 6, 2] == evaluable[7, 7, 2] == 0
+    assert read_json(folder / path.replace(".nii.gz", ".json"))["BitFlags"]["4096"] == "saturated"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_kinetics_come_back_from_one_series(tmp_path: Path) -> None:
     t1[:, :, 1] = 1.671
     t1_map = write(tmp_path, "t1", t1)
     words = ["dce", str(series), "--out", str(tmp_path / "dce-out"), "--t1", str(t1_map)]
-    done = CliRunner().invoke(app, [*words, "--relaxivity", str(R1)])
+    done = CliRunner().invoke(app, [*words, "--relaxivity", str(R1), "--dose", "0.1"])
     assert done.exit_code == 0, done.exception
     assert "Ktrans" in done.output
     path = next((tmp_path / "dce-out").rglob("*param-Ktrans_map.nii.gz"))

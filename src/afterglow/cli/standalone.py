@@ -67,6 +67,9 @@ def dce(
     mask: MaskOption = None,
     model: Annotated[str, typer.Option(help="Tracer-kinetic model.")] = "extended_tofts",
     hematocrit: Annotated[float, typer.Option(help="Fraction.")] = 0.42,
+    dose: Annotated[
+        float | None, typer.Option(help="mmol/kg, where no vessel is found in the image.")
+    ] = None,
 ) -> None:
     """Model one DCE series: Ktrans, ve, vp and more with standard errors."""
     from afterglow.config.dce import DCEConfig
@@ -93,9 +96,12 @@ def dce(
         t1=float(t10) if t10.replace(".", "", 1).isdigit() else Path(t10),
         field=strength,
         hematocrit=hematocrit,
+        dose=dose,
         mask=mask,
         config=DCEConfig.model_validate({"model": model}),
     )
+    for message in found["warnings"]:
+        _say(f"warning: {message}")
     _list_maps(found, out)
 
 

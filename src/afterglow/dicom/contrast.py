@@ -99,21 +99,24 @@ def study_facts(study: Sequence[dict[str, Any]]) -> dict[str, Any]:
     dict
         ``injections``: classes of the dynamic contrast series in order of time;
         ``preload_evidence``: ``dce_before_dsc``, ``none_seen`` or null without DSC;
-        ``injection_between_vfa_and_dce``: true, false, or null where it cannot be told.
+        ``injection_between_vfa_and_dce`` and ``injection_before_vfa`` (an earlier one, whose
+        agent is still in the patient): true, false, or null where it cannot be told.
     """
     dynamic = injections(study)
     classes = [s["class"] for s in dynamic]
     preload = None
     if "DSC" in classes:
         preload = "dce_before_dsc" if "DCE" in classes[: classes.index("DSC")] else "none_seen"
-    between = None
+    between = before = None
     vfa = [s["facts"]["start"] for s in study if s["class"] == "VFA"]
     dce = [s["facts"]["start"] for s in dynamic if s["class"] == "DCE"]
     if vfa and dce and None not in vfa and None not in dce:
         earlier = [s["facts"]["start"] for s in dynamic if s["facts"]["start"] is not None]
         between = any(max(vfa) < start < min(dce) for start in earlier)
+        before = any(start < min(vfa) for start in earlier)
     return {
         "injections": classes,
         "preload_evidence": preload,
         "injection_between_vfa_and_dce": between,
+        "injection_before_vfa": before,
     }

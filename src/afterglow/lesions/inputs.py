@@ -75,5 +75,9 @@ def load_maps(find: Find, stage: Mapping[str, Any], grid: Grid) -> list[MapInput
             )
         evaluable = entry.get("evaluable")
         good = load_grid(find(evaluable))[0] > 0.5 if evaluable else None
-        found.append(MapInput(name, image, entry["units"], str(entry["model"]), good))
+        found.append(
+            MapInput(
+                name, image, entry["units"], str(entry["model"]), good, entry.get("reason", "")
+            )
+        )
     return found

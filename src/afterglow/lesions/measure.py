@@ -30,6 +30,8 @@ class MapInput:
     units: str
     model: str
     evaluable: NDArray[np.bool_] | None = None
+    reason: str = ""
+    """Why no voxel of the map is evaluable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +185,8 @@ def _measure(
     space: SpaceInput, image: MapInput, voxels: Voxels, settings: MeasureSettings
 ) -> dict[str, Value]:
     """Return the statistics of one region in one map."""
-    if voxels.reason:
-        return absent(voxels.reason)
+    if voxels.reason or image.reason:
+        return absent(voxels.reason or image.reason)
     points = space.grid.world(voxels.index)
     samples: Samples = gather(image.image, voxels.index, points, image.evaluable)
     return measure(

@@ -18,6 +18,7 @@ _RESCALE = (1.05, 3.0)
 _PLAUSIBLE_PEAK = (0.5, 40.0)
 _T1_AGREES = 0.25
 _T1_PRECISE = 0.02
+_T1_AFTER_CONTRAST = 0.1
 POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.weinmann}
 
 
@@ -25,7 +26,8 @@ POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.we
 class Injection:
     """What was injected, into whom, and how it was imaged.
 
-    ``tr`` s, ``flip_angle`` degrees, ``relaxivity`` 1/(s mM), ``field`` T, ``dose`` mmol/kg.
+    ``tr`` s, ``flip_angle`` degrees, ``relaxivity`` 1/(s mM), ``field`` T, ``dose`` mmol/kg (None
+    where it is not known: a population curve then has no height).
     """
 
     tr: float
@@ -33,7 +35,7 @@ class Injection:
     relaxivity: float
     field: float | None
     hematocrit: float = 0.42
-    dose: float = aif.STANDARD_DOSE
+    dose: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ArterialChoice:
     blood, plasma : array (n_time,)
         Concentration (mM).
     source : str
-        ``detected``, ``parker``, ``georgiou`` or ``weinmann``.
+        ``detected``, ``parker``, ``georgiou``, ``weinmann``, or ``none``.
     rule : str
         Why this one, in one sentence.
     arrival : float
@@ -67,6 +69,7 @@ class ArterialChoice:
     metrics: dict[str, Any] = field(default_factory=dict)
     voxels: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0,), dtype=bool))
     t1: Constant | None = None
+    reason: str = ""
 
 
 def partial_volume_scale(
@@ -103,6 +106,8 @@ def choose_input(
     *,
     arrival: float,
     t1: NDArray[np.floating] | None = None,
+    native: bool = True,
+    b1: NDArray[np.floating] | None = None,
     wanted: str = "auto",
     min_quality: float = 0.5,
     partial_volume: bool = True,
@@ -125,6 +130,11 @@ def choose_input(
         Arrival of the bolus in the series as a whole (s), for a population curve.
     t1 : array (x, y, z), optional
         T1 map (s); that of the arterial voxels is used where it agrees with that of blood.
+    native : bool
+        False where ``t1`` was measured after an earlier injection: that of blood without contrast
+        then says nothing.
+    b1 : array (x, y, z), optional
+        Ratio of actual to nominal flip angle.
     wanted : str
         ``auto``, ``detected``, or the name of a population curve.
     min_quality : float
@@ -135,25 +145,34 @@ def choose_input(
     Returns
     -------
     ArterialChoice
-        ``blood`` is NaN where ``detected`` was wanted and no vessel was found.
+        ``blood`` is NaN, and ``reason`` says why, where ``detected`` was wanted and no vessel was
+        found, or where a population curve is needed and the dose is not known.
     """
     found = aif.detect(series, time, mask, kind="dce")
-    expected = None if injection.field is None else blood_t1(injection.hematocrit, injection.field)
-    blood, constant = _blood_curve(series, found, baseline, injection, t1, expected)
+    blood, constant = _blood_curve(series, found, baseline, injection, t1, native, b1)
     scale = 1.0
     if partial_volume and found.evaluable and found.venous_voxels.any() and constant is not None:
-        venous = _concentration(series[found.venous_voxels], baseline, injection, constant.value)
+        venous = _concentration(
+            series[found.venous_voxels], baseline, injection, constant.value,
+            _ratio(b1, found.venous_voxels),
+        )  # fmt: skip
         scale = partial_volume_scale(blood, venous, time)
     blood = blood * scale
     use, rule = _rule(wanted, found, float(np.max(blood)), min_quality)
+    reason = ""
     if use == "detected":
         source, when = "detected", found.arrival
     else:
         source = "parker" if wanted in {"auto", "detected"} else wanted
         when = found.arrival if found.evaluable else arrival
-        blood, scale, constant = _population(source, time, when, injection), 1.0, None
+        blood, scale, constant = np.full(time.size, np.nan), 1.0, None
         if wanted == "detected":
-            blood = np.full(time.size, np.nan)
+            reason, source = "no_arterial_input", "none"
+        elif injection.dose is None:
+            reason, source = "no_dose", "none"
+            rule += "; a population curve needs the dose, which is not known"
+        else:
+            blood = _population(source, time, when, injection.dose)
     return ArterialChoice(
         blood=blood,
         plasma=aif.to_plasma(blood, injection.hematocrit),
@@ -164,6 +183,7 @@ def choose_input(
         metrics=found.metrics,
         voxels=found.voxels,
         t1=constant,
+        reason=reason,
     )
 
 
@@ -176,8 +196,10 @@ def _rule(
     if not found.evaluable:
         return "population", f"no vessel was found in the image ({found.reason})"
     low, high = _PLAUSIBLE_PEAK
-    if not (np.isfinite(peak) and low <= peak <= high):
-        return "population", f"the found input peaks at {peak:.3g} mM, outside {low} to {high} mM"
+    if not low <= peak <= high:
+        why = f"the found input peaks at {peak:.3g} mM, outside {low} to {high} mM"
+        unknown = "the T1 of blood before the bolus is not known"
+        return "population", why if np.isfinite(peak) else unknown
     if wanted == "detected":
         return "detected", "the study asks for the input found in the image"
     quality = found.metrics["quality"]
@@ -192,35 +214,68 @@ def _blood_curve(
     baseline: signal.Baseline,
     injection: Injection,
     t1: NDArray[np.floating] | None,
-    expected: Constant | None,
+    native: bool,
+    b1: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.float64], Constant | None]:
     """Return the concentration in the arterial voxels and the T1 it rests on."""
     nothing = np.full(series.shape[-1], np.nan)
     if not found.evaluable:
         return nothing, None
-    constant = expected
-    if t1 is not None:
-        inside = t1[found.voxels]
-        inside = inside[np.isfinite(inside)]
-        measured = float(np.median(inside)) if inside.size else float("nan")
-        spread = 1.25 * float(np.std(inside)) / max(inside.size, 1) ** 0.5 if inside.size else 0.0
-        # Blood that flows in fresh from outside the slab fakes a short T1, noise any.
-        precise = inside.size >= 3 and spread <= _T1_PRECISE * measured
-        if expected is None or (precise and abs(measured / expected.value - 1.0) <= _T1_AGREES):
-            constant = Constant(measured, "measured in the arterial voxels")
-    if constant is None or not np.isfinite(constant.value):
+    expected = None if injection.field is None else blood_t1(injection.hematocrit, injection.field)
+    constant = _blood_constant(t1, found.voxels, expected, native)
+    if constant is None:
         return nothing, None
-    curve = _concentration(series[found.voxels], baseline, injection, constant.value)
+    curve = _concentration(
+        series[found.voxels], baseline, injection, constant.value, _ratio(b1, found.voxels)
+    )
     return curve, constant
 
 
+def _blood_constant(
+    t1: NDArray[np.floating] | None,
+    voxels: NDArray[np.bool_],
+    expected: Constant | None,
+    native: bool,
+) -> Constant | None:
+    """Return the T1 of blood before the bolus: measured where that can be believed, else tabled.
+
+    Blood that flows in fresh from outside the slab fakes a short T1, noise any. After an earlier
+    injection nothing is tabled, and T1 must lie below that of blood without contrast.
+    """
+    inside = np.zeros(0) if t1 is None else t1[voxels]
+    inside = inside[np.isfinite(inside)]
+    precise, value = False, float("nan")
+    if inside.size >= 3:
+        value = float(np.median(inside))
+        precise = 1.25 * float(np.std(inside)) / inside.size**0.5 <= _T1_PRECISE * value
+    measured = Constant(value, "measured in the arterial voxels")
+    if not native:
+        top = expected.value if expected else float("inf")
+        return measured if precise and _T1_AFTER_CONTRAST <= value < top else None
+    if expected is None:
+        return measured if precise else None
+    agrees = precise and abs(value / expected.value - 1.0) <= _T1_AGREES
+    return measured if agrees else expected
+
+
+def _ratio(b1: NDArray[np.floating] | None, voxels: NDArray[np.bool_]) -> float:
+    """Return the flip-angle ratio of some voxels, 1 where it was not mapped."""
+    if b1 is None or not np.isfinite(b1[voxels]).any():
+        return 1.0
+    return float(np.nanmedian(b1[voxels]))
+
+
 def _concentration(
-    signals: NDArray[np.floating], baseline: signal.Baseline, injection: Injection, t1: float
+    signals: NDArray[np.floating],
+    baseline: signal.Baseline,
+    injection: Injection,
+    t1: float,
+    b1: float,
 ) -> NDArray[np.float64]:
     """Return the concentration of the mean signal of some voxels."""
     mean = without_noise_floor(signals)
     return signal.spgr_concentration(
-        mean, t1, injection.tr, injection.flip_angle, injection.relaxivity, baseline
+        mean, t1, injection.tr, injection.flip_angle, injection.relaxivity, baseline, b1
     )
 
 
@@ -255,7 +310,7 @@ def without_noise_floor(signals: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _population(
-    source: str, time: NDArray[np.float64], arrival: float, injection: Injection
+    source: str, time: NDArray[np.float64], arrival: float, dose: float
 ) -> NDArray[np.float64]:
     """Return the named population curve, whole blood, averaged over the frames.
 
@@ -265,5 +320,5 @@ def _population(
     step = np.append(np.diff(time), time[-1] - time[-2])
     fine = time[:, None] + step[:, None] * (np.arange(10) - 4.5)[None, :] / 10.0
     when = arrival if np.isfinite(arrival) else 0.0
-    curve = POPULATION[source](fine.ravel(), arrival=when, dose=injection.dose)
+    curve = POPULATION[source](fine.ravel(), arrival=when, dose=dose)
     return np.asarray(curve.reshape(fine.shape).mean(axis=1))

@@ -20,6 +20,7 @@ _LATE_START = 20.0
 _LATE_STOP = 60.0
 _TOP_PART = 0.02
 _TOP_FEWEST = 20
+_TOWERING = 4.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,14 @@ def _mean_of_largest(curves: NDArray[np.float64]) -> NDArray[np.float64]:
     swing = np.abs(curves - np.median(curves, axis=1, keepdims=True)).max(axis=1)
     count = min(max(_TOP_FEWEST, int(_TOP_PART * swing.size)), swing.size)
     top = np.argpartition(swing, -count)[-count:]
-    return np.asarray(curves[top].mean(axis=0))
+    return _bounded_mean(curves[top], swing[top])
+
+
+def _bounded_mean(curves: NDArray[np.float64], height: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of curves, of which none counts for many: an artefact may tower over all."""
+    most = _TOWERING * float(np.median(height))
+    share = np.minimum(1.0, most / np.where(height > 0, height, np.inf))
+    return np.asarray((curves * np.where(height > 0, share, 1.0)[:, None]).mean(axis=0))
 
 
 def global_arrival(enhanced: NDArray[np.float64], time: NDArray[np.float64]) -> BolusArrival:
@@ -85,7 +93,7 @@ def global_arrival(enhanced: NDArray[np.float64], time: NDArray[np.float64]) -> 
     peak = enhanced.max(axis=1)
     count = min(max(_TOP_FEWEST, int(_TOP_PART * peak.size)), peak.size)
     top = np.argpartition(peak, -count)[-count:]
-    return bolus_arrival(enhanced[top].mean(axis=0), time)
+    return bolus_arrival(_bounded_mean(enhanced[top], peak[top]), time)
 
 
 def describe(

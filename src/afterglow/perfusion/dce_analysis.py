@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BLOCK = 65_536
 _BACKGROUND = 0.1
 _MIN_VOXELS = 20
+_NEGATIVE_SIGMA = 4.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class DCEResult:
         First frame and stop of the baseline.
     mean_curve : array (n_time,)
         Mean concentration of the mask (mM).
+    residual : array (x, y, z)
+        Root mean square residual of the fit (mM).
     warnings : list of str
         Doubts.
     """
@@ -56,7 +59,7 @@ class DCEResult:
     arrival: signal.BolusArrival
     baseline: tuple[int, int]
     mean_curve: NDArray[np.float64]
-    rss: NDArray[np.floating]
+    residual: NDArray[np.floating]
     warnings: list[str] = field(default_factory=list)
 
 
@@ -91,6 +94,7 @@ def concentration_of(
     t10: NDArray[np.floating],
     injection: Injection,
     baseline: signal.Baseline,
+    b1: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32]:
     """Return the concentration (n_voxels, n_time) of the voxels of a mask, in blocks."""
     where = np.flatnonzero(mask)
@@ -105,8 +109,37 @@ def concentration_of(
             injection.flip_angle,
             injection.relaxivity,
             baseline,
+            None if b1 is None else np.where(np.isfinite(b1[index]), b1[index], 1.0),
         )
     return out
+
+
+def conversion_flags(
+    series: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    curves: NDArray[np.float32],
+    baseline: tuple[int, int],
+) -> NDArray[np.uint16]:
+    """Return for the voxels of a mask where the signal saturates or falls below its baseline."""
+    saturated, negative = np.empty(curves.shape[0], bool), np.empty(curves.shape[0], bool)
+    where = np.flatnonzero(mask)
+    for start in range(0, where.size, _BLOCK):
+        part = slice(start, min(start + _BLOCK, where.size))
+        index = np.unravel_index(where[part], mask.shape)
+        block = curves[part]
+        known = np.isfinite(block)
+        base = series[index][:, baseline[0] : baseline[1]].mean(axis=1)
+        saturated[part] = (~known & np.isfinite(series[index])).any(axis=1) & (base > 0)
+        after = np.where(known, block, 0.0)[:, baseline[1] :]
+        mean, count = after.mean(axis=1), max(after.shape[1], 2)
+        # Second differences: noise without the course of the contrast.
+        noise = np.sqrt(np.mean(np.diff(after, n=2, axis=1) ** 2, axis=1) / 6.0)
+        frames = max(baseline[1] - baseline[0], 1)
+        negative[part] = mean < -_NEGATIVE_SIGMA * noise * np.sqrt(1.0 / count + 1.0 / frames)
+    flags = np.where(saturated, dce.Reason.SATURATED, 0) | np.where(
+        negative, dce.Reason.NEGATIVE, 0
+    )
+    return flags.astype(np.uint16)
 
 
 def analyse(
@@ -119,6 +152,8 @@ def analyse(
     *,
     search_mask: NDArray[np.bool_] | None = None,
     measured_t1: bool = True,
+    native_t1: bool = True,
+    b1: NDArray[np.floating] | None = None,
     censored: NDArray[np.bool_] | None = None,
     plasma_aif: NDArray[np.float64] | None = None,
     threads: int = 1,
@@ -143,6 +178,10 @@ def analyse(
         Where vessels are looked for; the mask by default.
     measured_t1 : bool
         False where ``t10`` is assumed: it then says nothing of the arterial voxels.
+    native_t1 : bool
+        False where ``t10`` was measured after an earlier injection.
+    b1 : array (x, y, z), optional
+        Ratio of actual to nominal flip angle.
     censored : array (n_time,) of bool, optional
         Frames that do not count.
     plasma_aif : array (n_time,), optional
@@ -157,7 +196,7 @@ def analyse(
     Raises
     ------
     NotEvaluable
-        ``no_bolus``, ``no_signal``, ``no_baseline``, ``no_arterial_input``.
+        ``no_bolus``, ``no_signal``.
     """
     arrival = whole_arrival(series, time, mask)
     baseline = (arrival.first, arrival.index)
@@ -165,16 +204,18 @@ def analyse(
     if plasma_aif is None:
         choice = choose_input(
             series, time, mask if search_mask is None else search_mask, baseline, injection,
-            arrival=arrival.seconds, t1=t10 if measured_t1 else None, wanted=config.aif,
-            min_quality=config.aif_min_quality, partial_volume=config.partial_volume,
+            arrival=arrival.seconds, t1=t10 if measured_t1 else None, native=native_t1, b1=b1,
+            wanted=config.aif, min_quality=config.aif_min_quality,
+            partial_volume=config.partial_volume,
         )  # fmt: skip
     else:
         blood = np.asarray(plasma_aif) * (1.0 - injection.hematocrit)
         given = "the input was given"
         choice = ArterialChoice(blood, plasma_aif, "given", given, arrival.seconds, 1.0)
-    if not np.isfinite(choice.plasma).any():
-        raise NotEvaluable("no_arterial_input", choice.rule)
-    curves = concentration_of(series, mask, t10, injection, baseline)
+    if choice.reason:
+        notes.append(f"the kinetic maps are not evaluable ({choice.reason}): {choice.rule}")
+    curves = concentration_of(series, mask, t10, injection, baseline, b1)
+    doubt = conversion_flags(series, mask, curves, baseline)
     weights = None if censored is None else (~censored).astype(np.float64)
     fitted = dce.fit(
         curves,
@@ -196,20 +237,20 @@ def analyse(
     nan = float("nan")
     maps = {name: full(values, nan) for name, values in fitted.maps.items()}
     maps["IAUC"] = full(area.astype(np.float32), nan)
-    by = {name: full(values, 0) for name, values in fitted.evaluable_by.items()}
+    by = {name: full(values & (doubt == 0), 0) for name, values in fitted.evaluable_by.items()}
     by["IAUC"] = full(np.isfinite(area), 0)
     chosen = fitted.model
     return DCEResult(
         maps=maps,  # type: ignore[arg-type]
         standard_errors={n: full(v, nan) for n, v in fitted.standard_errors.items()},  # type: ignore[misc]
         evaluable_by=by,  # type: ignore[arg-type]
-        reason=full(fitted.reason, int(dce.Reason.OUTSIDE_MASK)),  # type: ignore[arg-type]
+        reason=full(fitted.reason | doubt, int(dce.Reason.OUTSIDE_MASK)),  # type: ignore[arg-type]
         model=chosen,
         choice=choice,
         arrival=arrival,
         baseline=baseline,
         mean_curve=np.nanmean(curves, axis=0, dtype=np.float64),
-        rss=full(fitted.rss, nan),  # type: ignore[arg-type]
+        residual=full(np.sqrt(fitted.rss / max(fitted.n_frames, 1)), nan),  # type: ignore[arg-type]
         warnings=notes,
     )
 

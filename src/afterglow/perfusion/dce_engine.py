@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,17 @@ _COARSE_FRAMES = 2.5
 # Where it lies between two frames is known no better than this part of a frame.
 _PLACE_IN_FRAME = 0.25
 _MAX_MOVED = 0.35
+
+
+class Found(NamedTuple):
+    """What the kernel fills: see :func:`afterglow.perfusion.dce_kernels.fit_block`."""
+
+    parameters: Array
+    covariance: Array
+    rss: Array
+    largest: Array
+    rested: Flags
+    singular: Flags
 
 
 @dataclass
@@ -224,19 +235,19 @@ class Engine:
         results.reason[rows[undersampled]] |= np.uint16(Reason.INPUT_UNDERSAMPLED)
         results.reason[rows[worst & ~singular]] |= np.uint16(Reason.IMPRECISE)
 
-    def _run(self, data: Array, mode: int, lag: Array) -> tuple[Array, ...]:
-        """Return parameters, covariance, residuals and verdicts of curves, by the kernel."""
+    def _run(self, data: Array, mode: int, lag: Array) -> Found:
+        """Return what the kernel finds for curves."""
         n = data.shape[0]
         grid = self._delays if mode else self._no_delay
-        out = (
+        found = Found(
             np.zeros((n, 5)), np.zeros((n, 5, 5)), np.zeros(n), np.zeros(n),
             np.zeros(n, dtype=bool), np.zeros(n, dtype=bool),
         )  # fmt: skip
         fit_block(
             self._kinds, 0, n, data, mode, lag, self._t, self._h, self._c, self._root,
-            *self._limits, self._rates, grid, *self._book(grid, "grid" if mode else "none"), *out,
+            *self._limits, self._rates, grid, *self._book(grid, "grid" if mode else "none"), *found,
         )  # fmt: skip
-        return out
+        return found
 
     def _moved(
         self, data: Array, lag: Array, reported: dict[str, tuple[Array, Array]]
@@ -251,7 +262,7 @@ class Engine:
         if not self._coarse:
             return dict.fromkeys(self.names, none)
         earlier = lag - _PLACE_IN_FRAME * float(np.median(self._h))
-        other = derive(self.spec, self._run(data, 1, earlier)[0])
+        other = derive(self.spec, self._run(data, 1, earlier).parameters)
         with np.errstate(all="ignore"):
             return {
                 name: none

@@ -68,8 +68,10 @@ def criteria(rss: Array, n: int, parameters: int) -> tuple[Array, Array]:
     return likelihood + 2.0 * k + correction, likelihood + k * np.log(n)
 
 
-def frame_weights(weights: ArrayLike, time: Array) -> Array:
-    """Return frame weights, refusing what is none."""
+def frame_weights(weights: ArrayLike | None, time: Array) -> Array:
+    """Return frame weights, all one where none are given, refusing what is none."""
+    if weights is None:
+        return np.ones_like(time)
     weight = np.asarray(weights, dtype=np.float64)
     if weight.shape != time.shape or np.any(~np.isfinite(weight)) or np.any(weight < 0):
         raise ValueError("weights must be one finite, non-negative number per frame")

@@ -11,6 +11,7 @@ import numpy as np
 
 from afterglow.bids.images import save_nifti
 from afterglow.bids.sidecars import sources_as_uris, write_json
+from afterglow.perfusion.dce_reason import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,7 @@ UNITS = {
     "delay": "s",
     "IAUC": "mM s",
     "T1": "s",
+    "residual": "mM",
 }
 _NAMES = {"2cum": "twoCompartmentUptake", "2cxm": "twoCompartmentExchange", "auto": "auto"}
 
@@ -66,8 +68,14 @@ class MapWriter:
         *,
         error: NDArray[Any] | None = None,
         evaluable: NDArray[np.bool_] | None = None,
+        reason: str = "",
     ) -> None:
-        """Write a map, its standard error and its evaluable mask."""
+        """Write a map, its standard error and its evaluable mask.
+
+        ``reason`` says why no voxel of the map is evaluable.
+        """
+        if reason:
+            evaluable = np.zeros(values.shape, dtype=bool)
         base = f"{self.stem}_model-{model_label(model)}_param-{name}"
         units = UNITS[name]
         mask_path = None
@@ -75,16 +83,37 @@ class MapWriter:
             mask_path = f"{base}_desc-evaluable_map.nii.gz"
             self._save(mask_path, evaluable.astype(np.uint8), "1", model, "1 where evaluable")
         note = f"see {Path(mask_path).name}" if mask_path else "all finite voxels"
+        note = f"not evaluable: {reason}" if reason else note
         path = f"{base}_map.nii.gz"
         self._save(path, values.astype(np.float32), units, model, note)
-        entry = {"units": units, "model": model, "evaluable": mask_path}
+        entry = {"units": units, "model": model, "evaluable": mask_path, "reason": reason}
         self.index[name] = {"path": path, "kind": "map", **entry}
         if error is not None:
             path = f"{base}_desc-se_map.nii.gz"
             self._save(path, error.astype(np.float32), units, model, note)
             self.index[f"{name}_se"] = {"path": path, "kind": "se", **entry}
 
-    def _save(self, path: str, values: NDArray[Any], units: str, model: str, note: str) -> None:
+    def write_extra(
+        self,
+        name: str,
+        values: NDArray[Any],
+        units: str,
+        model: str,
+        bits: dict[str, str] | None = None,
+    ) -> None:
+        """Write a map about the fit itself, which is no measurement and in no index."""
+        path = f"{self.stem}_model-{model_label(model)}_desc-{name}_map.nii.gz"
+        self._save(path, values, units, model, "all voxels of the mask", bits)
+
+    def _save(
+        self,
+        path: str,
+        values: NDArray[Any],
+        units: str,
+        model: str,
+        note: str,
+        bits: dict[str, str] | None = None,
+    ) -> None:
         save_nifti(values, self.affine, self.out(path))
         content = {
             "Units": units,
@@ -93,6 +122,8 @@ class MapWriter:
             "Sources": sources_as_uris(self.sources),
             "Evaluable": note,
         }
+        if bits:
+            content["BitFlags"] = bits
         write_json(self.out(path.replace(".nii.gz", ".json")), content)
 
 
@@ -108,15 +139,35 @@ def model_label(model: str) -> str:
 
 
 def write_maps(writer: MapWriter, result: DCEResult, t10: T10, model: str) -> None:
-    """Write the maps of an analysis and the T1 map."""
+    """Write the maps of an analysis, the T1 map, and why single voxels are not evaluable."""
     if t10.fit is not None:
         fit = t10.fit
         errors = fit.standard_errors["t1"]
-        writer.write("T1", fit.t1, "vfa", error=errors, evaluable=fit.evaluable)
+        writer.write("T1", fit.t1, "vfa", error=errors, evaluable=fit.evaluable, reason=t10.reason)
+    write_kinetics(writer, result, model)
+
+
+def write_kinetics(writer: MapWriter, result: DCEResult, model: str) -> None:
+    """Write the maps of an analysis, its residual, and the flags of every voxel."""
     for name, values in result.maps.items():
-        kind = "none" if name == "IAUC" else model
+        kind, reason = (model, result.choice.reason) if name != "IAUC" else ("none", "")
         error = result.standard_errors.get(name)
-        writer.write(name, values, kind, error=error, evaluable=result.evaluable_by[name])
+        writer.write(
+            name, values, kind, error=error, evaluable=result.evaluable_by[name], reason=reason
+        )
+    writer.write_extra("residual", result.residual.astype(np.float32), "mM", model)
+    writer.write_extra("reason", result.reason, "1", model, flags())
+
+
+def flags() -> dict[str, str]:
+    """Return the meaning of the bits of the reason map.
+
+    Examples
+    --------
+    >>> flags()["16"]
+    'no_enhancement'
+    """
+    return {str(int(flag)): str(flag.name).lower() for flag in Reason}
 
 
 def write_input(
@@ -141,6 +192,7 @@ def write_input(
     facts = {
         "source": choice.source,
         "rule": choice.rule,
+        "reason": choice.reason,
         "arrival": choice.arrival,
         "partial_volume_scale": choice.scale,
         "t1": choice.t1.value if choice.t1 else None,

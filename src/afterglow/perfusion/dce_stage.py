@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afterglow.perfusion.aif import STANDARD_DOSE
 from afterglow.perfusion.aif_choice import Injection
 from afterglow.perfusion.dce_analysis import DCEResult, analyse
 from afterglow.perfusion.dce_figure import draw
@@ -77,12 +76,12 @@ def run_session(
         relaxivity=constant.value,
         field=float(strength) if strength else None,
         hematocrit=center.hematocrit,
-        dose=center.dose or STANDARD_DOSE,
+        dose=center.dose,
     )
     result = analyse(
         found.series, found.time, found.mask, t10.values, injection, config,
-        search_mask=found.search_mask, measured_t1=t10.measured, censored=found.censored,
-        threads=threads,
+        search_mask=found.search_mask, measured_t1=t10.measured, native_t1=not t10.reason,
+        b1=t10.b1, censored=found.censored, threads=threads,
     )  # fmt: skip
     domain = {
         **facts,
@@ -94,14 +93,14 @@ def run_session(
         "relaxivity": constant.value,
         "relaxivity_source": constant.source,
         "t10": "measured" if t10.measured else "assumed",
+        "t1_native": t10.measured and not t10.reason,
+        "b1": "measured" if t10.b1 is not None else "nominal",
         "aif": result.choice.source,
         "registered": found.registered,
     }
     session = DCESession(warnings=found.warnings + result.warnings)
-    if result.choice.source != "detected":
+    if result.choice.source not in {"detected", "none"}:
         session.warnings.append(f"population input {result.choice.source}: {result.choice.rule}")
-        if center.dose is None:
-            session.warnings.append(f"the dose is not known: {STANDARD_DOSE} mmol/kg is taken")
     _write(session, out, f"{folder}/perf/{stem}_space-dce", found, t10, result, config, domain)
     figure = f"{folder}/figures/{stem}_desc-dce_perfusion.png"
     draw(out(figure), result, found.time, t10.values, found.mask)

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class T10:
-    """T1 before contrast (s), whether it was measured, and what it rests on."""
+    """T1 at the start of the series (s), whether it was measured, and what it rests on.
+
+    ``reason`` is empty where T1 is that of the tissue itself: after an earlier injection it is the
+    right start for concentrations and says nothing of the tissue. ``b1`` is the ratio of actual to
+    nominal flip angle where it was mapped.
+    """
 
     values: NDArray[np.floating]
     fit: T1Map | None
     source: str
     facts: dict[str, Any] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
+    reason: str = ""
+    b1: NDArray[np.floating] | None = None
 
     @property
     def measured(self) -> bool:
@@ -50,11 +57,24 @@ def t10_of(
     Raises
     ------
     NotEvaluable
-        ``no_t10`` where T1 can neither be measured nor assumed.
+        ``injection_between_vfa_and_dce``; ``injection_before_dce`` where T1 was not measured after
+        an earlier injection; ``no_t10`` where T1 can neither be measured nor assumed.
     """
+    facts = bids.get("facts") or {}
+    if facts.get("injection_between_vfa_and_dce"):
+        raise NotEvaluable(
+            "injection_between_vfa_and_dce", "the flip angles were imaged before another injection"
+        )
     try:
         return _measured(find, found, bids, anat, config, threads)
     except NotEvaluable as reason:
+        earlier = facts.get("injections") or []
+        if "DCE" in earlier and earlier.index("DCE") > 0:
+            raise NotEvaluable(
+                "injection_before_dce",
+                f"T1 was not measured after the earlier injection ({reason}), and with contrast in "
+                "the tissue that of healthy tissue does not hold",
+            ) from reason
         if not config.assumed_t10:
             raise
         found.warnings.append(f"T1 is assumed, not measured: {reason}")
@@ -70,10 +90,7 @@ def _measured(
     threads: int,
 ) -> T10:
     """Return T1 of the flip angles."""
-    if (bids.get("facts") or {}).get("injection_between_vfa_and_dce"):
-        raise NotEvaluable(
-            "injection_between_vfa_and_dce", "the flip angles were imaged before another injection"
-        )
+    order = bids.get("facts") or {}
     entries = [e for e in (bids.get("series") or {}).get("vfa") or [] if e]
     registered = ((anat or {}).get("dce") or {}).get("vfa")
     if len(entries) < 2:
@@ -96,13 +113,46 @@ def _measured(
         inputs.append(path)
     if np.unique(angles).size < 2:
         raise NotEvaluable("no_vfa", f"flip angles are {angles}")
+    if "injection_between_vfa_and_dce" in order and order["injection_between_vfa_and_dce"] is None:
+        found.warnings.append("nothing tells whether contrast came between flip angles and DCE")
     inside = found.mask | found.search_mask
+    b1, b1_path = _flip_angle_ratio(find, found, anat)
     fit = fit_vfa(
-        np.stack(images, axis=-1), angles, times, method=config.t1_method, mask=inside,
+        np.stack(images, axis=-1), angles, times, b1=b1, method=config.t1_method, mask=inside,
         threads=threads,
     )  # fmt: skip
-    facts = {"flip_angles": angles, "tr": times, "method": config.t1_method}
-    return T10(fit.t1, fit, "vfa", facts, inputs)
+    reason = "injection_before_vfa" if order.get("injection_before_vfa") else ""
+    if reason:
+        found.warnings.append(
+            "T1 was measured after an earlier injection: it starts the concentrations and is not "
+            "that of the tissue"
+        )
+    facts = {
+        "flip_angles": angles,
+        "tr": times,
+        "method": config.t1_method,
+        "b1": "measured" if b1 is not None else "nominal",
+        "native": not reason,
+    }
+    inputs += [b1_path] if b1_path else []
+    return T10(fit.t1, fit, "vfa", facts, inputs, reason, b1)
+
+
+def _flip_angle_ratio(
+    find: Find, found: DCEInputs, anat: dict[str, Any] | None
+) -> tuple[NDArray[np.floating] | None, str | None]:
+    """Return the map of actual over nominal flip angle on the grid of the series, if there is."""
+    path = ((anat or {}).get("dce") or {}).get("b1")
+    if path is None:
+        return None, None
+    image, affine = load_nifti(find(path))
+    units = read_json(find(path.replace(".nii.gz", ".json"))).get("Units")
+    if image.shape != found.mask.shape or not np.allclose(affine, found.affine, atol=1e-2):
+        raise NotEvaluable("b1_on_other_grid", "flip-angle ratio and DCE lie on different grids")
+    if units not in {"1", "percent"}:
+        found.warnings.append(f"the flip-angle ratio is not used: its unit is {units!r}")
+        return None, None
+    return image / (100.0 if units == "percent" else 1.0), path
 
 
 def _assumed(find: Find, found: DCEInputs) -> T10:

@@ -14,7 +14,7 @@ from afterglow.config.dce import DCEConfig
 from afterglow.errors import AfterglowError
 from afterglow.perfusion.aif_choice import Injection
 from afterglow.perfusion.dce_analysis import analyse, foreground
-from afterglow.perfusion.dce_output import MapWriter, write_input
+from afterglow.perfusion.dce_output import MapWriter, write_input, write_kinetics
 from afterglow.perfusion.t1 import fit_vfa
 
 
@@ -99,7 +99,7 @@ def run_dce(
     t1: Path | str | float,
     field: float | None = None,
     hematocrit: float = 0.42,
-    dose: float = 0.1,
+    dose: float | None = None,
     mask: Path | str | None = None,
     plasma_aif: Sequence[float] | None = None,
     config: DCEConfig | None = None,
@@ -123,8 +123,10 @@ def run_dce(
         T1 before contrast: a map on the grid of the series, or one value for all voxels (s).
     field : float, optional
         Field strength (T), for the T1 of blood.
-    hematocrit, dose : float
-        Fraction; mmol/kg.
+    hematocrit : float
+        Fraction.
+    dose : float, optional
+        mmol/kg; a population input is not evaluable without it.
     mask : path, optional
         Voxels to fit; all with signal by default.
     plasma_aif : list of float, optional
@@ -184,14 +186,6 @@ def run_dce(
         "aif_rule": result.choice.rule,
     }
     writer = MapWriter(place, "dce", affine, [Path(image).name], parameters)
-    for name, values in result.maps.items():
-        kind = "none" if name == "IAUC" else settings.model
-        writer.write(
-            name,
-            values,
-            kind,
-            error=result.standard_errors.get(name),
-            evaluable=result.evaluable_by[name],
-        )
+    write_kinetics(writer, result, settings.model)
     arterial = write_input(place, "dce", affine, seconds, result.choice)
     return {"maps": writer.index, "aif": arterial, "warnings": result.warnings}

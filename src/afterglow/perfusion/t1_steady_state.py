@@ -94,5 +94,5 @@ def _train(level: Array, angle: Array, tr: float, rate: Array, count: int) -> Ar
     e1 = np.exp(-tr * rate)
     keep = np.cos(angle) * e1
     power = keep**count
-    driven: Array = (1.0 - e1) * (1.0 - power) / (1.0 - keep)
-    return level * power + driven
+    driven = (1.0 - e1) * (1.0 - power) / (1.0 - keep)
+    return np.asarray(level * power + driven)
