@@ -8,7 +8,7 @@ checked against the file, so that no header makes it read or allocate beyond the
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -17,7 +17,8 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-_PER_FRAME = 0x52009230
+SHARED_GROUPS, PER_FRAME_GROUPS, CONTRAST_AGENTS = 0x52009229, 0x52009230, 0x00180012
+_GROUPS = frozenset({SHARED_GROUPS, PER_FRAME_GROUPS, CONTRAST_AGENTS})
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UT", b"UN", b"UC", b"UR"})
@@ -52,8 +53,14 @@ class Header:
     end: int = 0
     pixel_offset: int = -1
     pixel_length: int = 0
-    multiframe: bool = False
     elements: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    groups: dict[int, tuple[int, int]] = field(default_factory=dict)
+    data: bytes = b""
+
+    @property
+    def multiframe(self) -> bool:
+        """Whether the object has functional groups of single frames."""
+        return PER_FRAME_GROUPS in self.groups
 
 
 class _Source:
@@ -108,9 +115,9 @@ def read_header(
         size = len(source.data)
     header.start = position
     header.little = header.syntax != BIG_ENDIAN
-    _Walker(source, size, explicit=header.syntax != IMPLICIT, little=header.little).top(
-        header, wanted
-    )
+    explicit = header.syntax != IMPLICIT
+    Walker(source, size, explicit=explicit, little=header.little).top(header, wanted)
+    header.data = source.data
     return header, source.data[header.start : header.end]
 
 
@@ -118,7 +125,7 @@ def _meta(source: _Source, header: Header, wanted: Container[int]) -> int:
     """Read preamble and file meta information; return where the data set starts."""
     data = source.data
     if data[128:132] == b"DICM":
-        walker = _Walker(source, len(data), explicit=True, little=True)
+        walker = Walker(source, len(data), explicit=True, little=True)
         position = walker.group_two(132, header, wanted)
         _, value = header.elements.get(0x00020010, (b"", b""))
         header.syntax = value.rstrip(b"\0 ").decode("ascii", "replace")
@@ -156,14 +163,25 @@ def _inflated(data: bytes) -> Callable[[int], bytes]:
     return read
 
 
-class _Walker:
-    """Steps from element to element."""
+class Walker:
+    """Steps from element to element of a data set in memory.
+
+    ``source`` reads on where the data end before ``size``.
+    """
 
     def __init__(self, source: _Source, size: int, *, explicit: bool, little: bool) -> None:
-        self.source, self.size, self.explicit = source, size, explicit
+        self.source, self.size, self.explicit, self.little = source, size, explicit, little
         order = "<" if little else ">"
         self.head = Struct(order + "HH2sH").unpack_from
         self.u4 = Struct(order + "I").unpack_from
+
+    @classmethod
+    def over(cls, header: Header) -> Walker:
+        """Return a walker over what was read of a file."""
+        data = header.data
+        source = _Source(lambda _: b"")
+        source.data = data
+        return cls(source, len(data), explicit=header.syntax != IMPLICIT, little=header.little)
 
     def element(self, at: int) -> tuple[int, bytes, int, int]:
         """Return tag, VR, length and start of the value of the element at ``at``."""
@@ -175,12 +193,10 @@ class _Walker:
                 raise HeaderError("header_truncated")
         group, number, vr, short = self.head(data, at)
         tag = group << 16 | number
-        if vr in _SHORT_VRS and self.explicit:
-            return tag, vr, short, at + 8
         if not self.explicit or group == 0xFFFE:
             return tag, b"", self.u4(data, at + 4)[0], at + 8
         if vr not in _LONG_VRS:
-            if vr.isalpha() and vr.isupper():
+            if vr in _SHORT_VRS or (vr.isalpha() and vr.isupper()):
                 return tag, vr, short, at + 8
             raise HeaderError("unknown_vr")
         if len(data) < at + 12:
@@ -202,23 +218,42 @@ class _Walker:
 
     def top(self, header: Header, wanted: Container[int]) -> None:
         """Read the elements of the data set up to the pixels."""
-        at, source, size = header.start, self.source, self.size
+        at, source, size, explicit, head = (
+            header.start, self.source, self.size, self.explicit, self.head
+        )  # fmt: skip
+        data, elements = source.data, header.elements
+        safe = len(data) - 12
         while at + 8 <= size:
-            tag, vr, length, value = self.element(at)
-            if tag in _PIXELS:
-                header.end, header.pixel_offset = at, value
-                header.pixel_length = -1 if length == _UNDEFINED else length
-                return
-            if tag == _PER_FRAME:
-                header.multiframe = True
-            if length == _UNDEFINED:
-                at = self.skip(value, 1, nested=vr != b"UN")
-                continue
+            # the loop that every element of every file passes: what is common is done here
+            vr = b""
+            if explicit and at <= safe:
+                group, number, vr, length = head(data, at)
+                tag, value = group << 16 | number, at + 8
+            if vr not in _SHORT_VRS:
+                tag, vr, length, value = self.element(at)
+                data = source.data
+                safe = len(data) - 12
+                if tag in _PIXELS:
+                    header.end, header.pixel_offset = at, value
+                    header.pixel_length = -1 if length == _UNDEFINED else length
+                    return
+                if length == _UNDEFINED:
+                    at = self.skip(value, 1, nested=vr != b"UN")
+                    if tag in _GROUPS:
+                        header.groups[tag] = (value, at)
+                    data = source.data
+                    safe = len(data) - 12
+                    continue
+                if tag in _GROUPS:
+                    header.groups[tag] = (value, value + length)
             at = value + length
-            if at > size or (at > len(source.data) and not source.need(at)):
-                raise HeaderError("header_truncated")
+            if at > len(data):
+                if at > size or not source.need(at):
+                    raise HeaderError("header_truncated")
+                data = source.data
+                safe = len(data) - 12
             if tag in wanted:
-                header.elements[tag] = (vr, source.data[value:at])
+                elements[tag] = (vr, data[value:at])
         header.end = min(at, size)
 
     def skip(self, at: int, depth: int, *, nested: bool) -> int:
@@ -226,7 +261,7 @@ class _Walker:
         if depth > _MAX_DEPTH:
             raise HeaderError("nested_too_deep")
         # PS3.5 6.2.2: an unknown VR of undefined length is encoded implicitly.
-        walker = self if nested else self._implicit()
+        walker = self if nested else self.implicit()
         while True:
             tag, _, length, value = walker.element(at)
             if tag == _SEQUENCE_END:
@@ -239,16 +274,55 @@ class _Walker:
 
     def item(self, at: int, depth: int) -> int:
         """Return the end of an item of undefined length."""
+        explicit, head, size, source = self.explicit, self.head, self.size, self.source
+        data = source.data
+        safe = len(data) - 12
         while True:
-            tag, vr, length, value = self.element(at)
-            if tag == _ITEM_END:
-                return value
-            if length == _UNDEFINED:
-                at = self.skip(value, depth + 1, nested=vr != b"UN")
+            vr = b""
+            if explicit and at <= safe:
+                _, _, vr, length = head(data, at)
+            if vr in _SHORT_VRS:
+                at += 8 + length
             else:
-                at = value + length
-            if at > self.size:
+                tag, vr, length, value = self.element(at)
+                if tag == _ITEM_END:
+                    return value
+                if length == _UNDEFINED:
+                    at = self.skip(value, depth + 1, nested=vr != b"UN")
+                else:
+                    at = value + length
+                data = source.data
+                safe = len(data) - 12
+            if at > size:
                 raise HeaderError("header_truncated")
 
-    def _implicit(self) -> _Walker:
-        return _Walker(self.source, self.size, explicit=False, little=True)
+    def implicit(self) -> Walker:
+        """Return a walker over the same data in implicit little endian."""
+        return Walker(self.source, self.size, explicit=False, little=True)
+
+    def items(self, at: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield start and end of the items of a sequence; of either length convention."""
+        while at + 8 <= end:
+            tag, _, length, value = self.element(at)
+            if tag == _SEQUENCE_END:
+                return
+            if tag != _ITEM:
+                raise HeaderError("sequence_broken")
+            if length == _UNDEFINED:
+                at = self.item(value, 1)
+                yield value, at - 8
+            else:
+                at = value + length
+                if at > end:
+                    raise HeaderError("header_truncated")
+                yield value, at
+
+    def elements(self, at: int, end: int) -> Iterator[tuple[int, bytes, int, int]]:
+        """Yield tag, VR, start and end of the value of every element of a data set."""
+        while at + 8 <= end:
+            tag, vr, length, value = self.element(at)
+            undefined = length == _UNDEFINED
+            at = self.skip(value, 1, nested=vr != b"UN") if undefined else value + length
+            if at > end:
+                raise HeaderError("header_truncated")
+            yield tag, vr, value, at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import IO, Any
 
@@ -80,11 +81,11 @@ def describe(stream: IO[bytes], size: int) -> dict[str, Any]:
     referred: dict[str, Any] = {}
     if header.multiframe or values["sop_class"] in REFERRING:
         try:
-            dataset = _dataset(stream, size)
             if header.multiframe:
-                frames = frame_facts(dataset)
-                values |= {k: v for k, v in contrast_facts(dataset).items() if values[k] is None}
-            referred = references(dataset) if values["sop_class"] in REFERRING else {}
+                frames = frame_facts(header)
+                values |= {k: v for k, v in contrast_facts(header).items() if values[k] is None}
+            if values["sop_class"] in REFERRING:
+                referred = references(_dataset(stream, size))
         except Exception as error:  # noqa: BLE001 (pydicom raises anything on a broken header)
             return reject(f"frames_unreadable_{type(error).__name__.lower()}")
     digest = hashlib.sha256(header.syntax.encode() + b"\0" + content).hexdigest()
@@ -99,6 +100,18 @@ def describe(stream: IO[bytes], size: int) -> dict[str, Any]:
         "frames": frames,
         **referred,
     }
+
+
+def tabulate(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows as a table of :data:`SCHEMA`; most columns of most files are empty."""
+    columns = []
+    for column in SCHEMA:
+        values = [row.get(column.name) for row in rows]
+        empty = values.count(None) == len(values)
+        columns.append(
+            pa.nulls(len(values), column.type) if empty else pa.array(values, column.type)
+        )
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def reject(reason: str) -> dict[str, Any]:

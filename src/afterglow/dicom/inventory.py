@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afterglow.dicom.archives import ARCHIVES, members
-from afterglow.dicom.instance import SCHEMA, describe, reject
+from afterglow.dicom.instance import SCHEMA, describe, reject, tabulate
 from afterglow.errors import AfterglowError, ExitCode
 
-_CHUNK = 256
+_CHUNK = 128
 _KEYS = ("path", "size", "mtime_ns", "inode")
 _SCHEMA_KEY = b"afterglow_inventory"
 _SCHEMA_VERSION = b"4"
@@ -200,7 +200,7 @@ def read_chunk(files: list[Found]) -> pa.Table:
     rows: list[dict[str, Any]] = []
     for item in files:
         rows.extend(_rows(item))
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return tabulate(rows)
 
 
 def _rows(item: Found) -> Iterator[dict[str, Any]]:

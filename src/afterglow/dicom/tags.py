@@ -180,7 +180,7 @@ def decode(elements: dict[int, tuple[bytes, bytes]], *, little: bool) -> dict[st
         if tag & 0x10000 and not _own(name, tag, elements):
             continue
         if kind in _TEXTS:
-            values[name] = _text(content, encoding, several=kind == "texts")
+            values[name] = text(content, encoding, several=kind == "texts")
         else:
             values[name] = _numeric(vr or _PRIVATE_VR.get(tag, b"DS"), content, kind, tag, little)
     return values
@@ -192,20 +192,21 @@ def _own(name: str, tag: int, elements: dict[int, tuple[bytes, bytes]]) -> bool:
     return any(mark in creator for mark in _CREATORS[name.split("_", maxsplit=1)[0]])
 
 
-def _text(content: bytes, encoding: str, *, several: bool) -> str | list[str] | None:
-    text = content[:_MAX_TEXT].decode(encoding, "replace").strip("\0 \t\r\n")
-    if not text:
+def text(content: bytes, encoding: str, *, several: bool) -> str | list[str] | None:
+    """Return a value as text, or as the list of its parts; None where it is empty."""
+    words = content[:_MAX_TEXT].decode(encoding, "replace").strip("\0 \t\r\n")
+    if not words:
         return None
-    return [part.strip() for part in text.split("\\")] if several else text
+    return [part.strip() for part in words.split("\\")] if several else words
 
 
 def _numeric(vr: bytes, content: bytes, kind: str, tag: int, little: bool) -> Any:
-    numbers = _numbers(_PRIVATE_VR.get(tag, vr) if vr == b"UN" else vr, content, little)
+    values = numbers(_PRIVATE_VR.get(tag, vr) if vr == b"UN" else vr, content, little)
     if kind == "numbers":
-        return numbers or None
-    if not numbers:
+        return values or None
+    if not values:
         return None
-    return integer(numbers[0]) if kind == "integer" else numbers[0]
+    return integer(values[0]) if kind == "integer" else values[0]
 
 
 def integer(value: float) -> int | None:
@@ -213,29 +214,19 @@ def integer(value: float) -> int | None:
     return int(value) if math.isfinite(value) and abs(value) < 2**62 else None
 
 
-def _numbers(vr: bytes, content: bytes, little: bool) -> list[float]:
+def numbers(vr: bytes, content: bytes, little: bool) -> list[float]:
+    """Return the numbers of a value, binary or decimal; none where any of them is unreadable."""
     form = _BINARY.get(vr)
-    if form is not None:
-        letter, width = form
-        count = min(len(content) // width, _MAX_TEXT)
-        try:
-            return [
-                float(v)
-                for v in struct.unpack_from(f"{'<' if little else '>'}{count}{letter}", content)
-            ]
-        except struct.error:
-            return []
-    if b"\\" not in content and len(content) < 64:
-        try:
-            value = float(content.strip(b"\0 "))
-        except ValueError:
-            return []
-        return [value] if math.isfinite(value) else []
-    numbers = []
-    for part in content[: 16 * _MAX_TEXT].split(b"\\"):
-        try:
-            value = float(part.strip(b"\0 "))
-        except ValueError:
-            return []
-        numbers.append(value)
-    return numbers if all(math.isfinite(value) for value in numbers) else []
+    try:
+        if form is not None:
+            letter, width = form
+            count = min(len(content) // width, _MAX_TEXT)
+            order = "<" if little else ">"
+            values = [float(v) for v in struct.unpack_from(f"{order}{count}{letter}", content)]
+        elif b"\\" not in content and len(content) < 64:
+            values = [float(content.strip(b"\0 "))]
+        else:
+            values = [float(v.strip(b"\0 ")) for v in content[: 16 * _MAX_TEXT].split(b"\\")]
+    except (ValueError, struct.error):
+        return []
+    return values if all(map(math.isfinite, values)) else []
