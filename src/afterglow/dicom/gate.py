@@ -1,72 +1,33 @@
 """The last gate: no known identifier of the study may stand in anything it wrote.
 
 Looks into every file and file name below ``out``, through gzip, tables with their metadata and
-the text of images; of NIfTI files into the headers, since voxels hold no text.
+the text of images; of NIfTI files into the headers, since voxels hold no text. What cannot be
+looked into is not clean: the gate fails closed.
 """
 
 from __future__ import annotations
 
 import gzip
-import re
+import hashlib
+import json
+import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from afterglow.dicom.clock import ordinal
+from afterglow.dicom.deidentify import write_private
+from afterglow.dicom.identifiers import Known, known_identifiers, lowered
+from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
     from afterglow.config import Study
 
-_SHORTEST = 4
 _MAX_INFLATED = 2**29
 _HEADER = 65536
-# unique identifiers of DICOM, which are many: looked up as they are
-_DOTTED = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
-_WORD = re.compile(rb"[0-9a-z\x80-\xff]+")
-_WORD_OR_FRACTION = re.compile(rb"\.?[0-9a-z\x80-\xff]+")
-_COLUMNS = {
-    "patient_id": "patient identifier",
-    "patient_name": "patient name",
-    "birth_date": "birth date",
-    "accession_number": "accession number",
-    "other_patient_ids": "patient identifier",
-    "institution": "institution",
-    "referring_physician": "physician",
-    "operators": "operator",
-    "station_name": "station name",
-    "device_serial": "device serial number",
-    "sop_uid": "instance UID",
-    "series_uid": "series UID",
-    "study_uid": "study UID",
-}
-# words that scanners and anonymizers write in place of an identity
-_NO_IDENTITY = frozenset(
-    [
-        "none",
-        "null",
-        "unknown",
-        "anonymous",
-        "anonymized",
-        "anon",
-        "phantom",
-        "test",
-        "name",
-        "patient",
-        "brain",
-        "head",
-        "hospital",
-        "center",
-        "centre",
-        "medical",
-        "university",
-        "clinic",
-        "institute",
-        "operator",
-        "service",
-    ]
-)
+_SHOWN = 10
+_CACHE = "gate.json"
 
 
 @dataclass(frozen=True)
@@ -78,46 +39,44 @@ class Leak:
     place: str
 
 
-def known_identifiers(study: Study) -> dict[str, str]:
-    """Return every identifier the inventory of a study holds, with its kind.
+def check_outputs(study: Study) -> None:
+    """Look through everything a study wrote; files seen clean before are not read again.
 
-    Names are split into words; short words and those that name nobody are left out.
+    Raises
+    ------
+    AfterglowError
+        An identifier stands in an output, or an output cannot be looked into.
     """
-    import pyarrow.parquet as pq
-
-    found: dict[str, str] = {}
-    for path in sorted(study.private_dir.glob("inventory-*.parquet")):
-        table = pq.read_table(path, columns=list(_COLUMNS))
-        for column, kind in _COLUMNS.items():
-            for value in (
-                table[column].unique().to_pylist()
-                if column != "other_patient_ids"
-                else (item for values in table[column].to_pylist() for item in values or ())
-            ):
-                for text in _forms(value, kind):
-                    found.setdefault(text, kind)
-    return found
-
-
-def _forms(value: str | None, kind: str) -> Iterator[str]:
-    """Yield the ways in which an identifier may be written."""
-    text = (value or "").strip()
-    if kind in {"patient name", "physician", "operator"}:
-        for word in re.split(r"[\W_]+", text):
-            if len(word) >= _SHORTEST and word.lower() not in _NO_IDENTITY:
-                yield word.lower()
+    identifiers = known_identifiers(study)
+    cache = study.private_dir / _CACHE
+    state = hashlib.sha256("\0".join(sorted(identifiers)).encode()).hexdigest()
+    clean = _load(cache, state)
+    leaks = scan_outputs(study.out, identifiers, clean)
+    write_private(cache, {"identifiers": state, "clean": sorted(clean)})
+    if not leaks:
         return
-    if kind == "birth date":
-        if ordinal(text) is not None:
-            digits = re.sub(r"\D", "", text)
-            yield digits
-            yield f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
-        return
-    if len(text) >= _SHORTEST and text.lower() not in _NO_IDENTITY:
-        yield text.lower()
+    shown = [f"  {leak.path}: {leak.kind} in {leak.place}" for leak in leaks[:_SHOWN]]
+    more = [f"  and {len(leaks) - _SHOWN} more"] if len(leaks) > _SHOWN else []
+    raise AfterglowError(
+        "\n".join([f"{len(leaks)} identifiers stand in outputs", *shown, *more]),
+        where="out",
+        expected="none; nothing of this folder may leave the site",
+        remedy="remove what put them there, or report it, and run again",
+        exit_code=ExitCode.FINDINGS,
+    )
 
 
-def scan_outputs(out: Path, identifiers: Iterable[str] | dict[str, str]) -> list[Leak]:
+def _load(cache: Path, state: str) -> set[str]:
+    try:
+        content = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return set(content["clean"]) if content.get("identifiers") == state else set()
+
+
+def scan_outputs(
+    out: Path, identifiers: Iterable[str] | Mapping[str, str], clean: set[str] | None = None
+) -> list[Leak]:
     """Find known identifiers in everything below a folder.
 
     Parameters
@@ -126,108 +85,139 @@ def scan_outputs(out: Path, identifiers: Iterable[str] | dict[str, str]) -> list
         The study's output folder.
     identifiers : mapping or iterable of str
         Identifiers, with their kind where it is a mapping.
+    clean : set of str, optional
+        Stamps (inode, size, time) of files found clean before, whose content is not read again;
+        brought up to date.
 
     Returns
     -------
     list of Leak
-        Empty where the folder is clean. Files that cannot be read count as leaks: the gate
-        fails closed.
+        Empty where the folder is clean. Files that cannot be read count as leaks.
     """
-    kinds = identifiers if isinstance(identifiers, dict) else dict.fromkeys(identifiers, "")
-    lowered = {text.lower(): kind for text, kind in kinds.items() if text}
-    if not lowered:
-        return []
-    known = _Known(lowered)
+    kinds = lowered(identifiers)
+    before = set() if clean is None else clean
+    now: set[str] = set()
     leaks: list[Leak] = []
-    for path in sorted(out.rglob("*")):
+    known = Known(kinds)
+    for path in _files(out) if kinds else ():
         relative = path.relative_to(out).as_posix()
-        leaks += [Leak(relative, lowered[t], "name") for t in known.hits(relative.encode())]
+        leaks += [Leak(relative, kinds[t], "name") for t in sorted(known.named(relative.encode()))]
         if path.is_symlink() or not path.is_file():
             continue
-        try:
-            for place, content in _contents(path):
-                leaks += [Leak(relative, lowered[t], place) for t in known.hits(content)]
-        except Exception as error:  # noqa: BLE001 (what cannot be looked into is not clean)
-            leaks.append(Leak(relative, f"unreadable: {type(error).__name__}", "content"))
+        info = path.stat()
+        # a link of the store shares the inode of what it keeps
+        stamp = f"{info.st_ino} {info.st_size} {info.st_mtime_ns} {_kind(path)}"
+        if stamp in before or stamp in now:
+            now.add(stamp)
+            continue
+        found = _look(path, relative, known, kinds)
+        leaks += found
+        if not found:
+            now.add(stamp)
+    if clean is not None:
+        clean.clear()
+        clean.update(now)
     return leaks
 
 
-class _Known:
-    """Identifiers in a form in which long texts can be looked through in one pass."""
-
-    def __init__(self, identifiers: Iterable[str]) -> None:
-        self.dotted: dict[bytes, str] = {}
-        self.words: dict[bytes, list[tuple[tuple[bytes, ...], str]]] = {}
-        for text in identifiers:
-            encoded = text.lower().encode()
-            if _DOTTED.fullmatch(encoded):
-                self.dotted[encoded] = text
-                continue
-            words = tuple(_WORD.findall(encoded))
-            if words:
-                self.words.setdefault(words[0], []).append((words, text))
-
-    def hits(self, content: bytes) -> list[str]:
-        """Return the identifiers that stand in a text as whole words."""
-        lowered = content.lower()
-        found = {self.dotted[t] for t in set(_DOTTED.findall(lowered)) & self.dotted.keys()}
-        # a run of digits behind a point is the fraction of a number
-        words = [w.lstrip(b".") for w in _WORD_OR_FRACTION.findall(lowered) if not _fraction(w)]
-        for at, word in enumerate(words):
-            for wanted, text in self.words.get(word, ()):
-                if tuple(words[at : at + len(wanted)]) == wanted:
-                    found.add(text)
-        return sorted(found)
+def _files(out: Path) -> Iterator[Path]:
+    for folder, names, files in os.walk(out):
+        names.sort()
+        for name in sorted([*names, *files]):
+            yield Path(folder, name)
 
 
-def _fraction(word: bytes) -> bool:
-    return word.startswith(b".") and word[1:].isdigit()
+def _kind(path: Path) -> str:
+    return "nii" if path.name.lower().endswith((".nii.gz", ".nii")) else path.suffix.lower()
 
 
-def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the parts of a file in which text can stand."""
+def _look(path: Path, relative: str, known: Known, kinds: Mapping[str, str]) -> list[Leak]:
+    try:
+        found = {(place, text) for place, texts in _found(path, known) for text in texts}
+    except Exception as error:  # noqa: BLE001 (what cannot be looked into is not clean)
+        return [Leak(relative, f"unreadable: {type(error).__name__}", "content")]
+    return [Leak(relative, kinds[text], place) for place, text in sorted(found)]
+
+
+def _found(path: Path, known: Known) -> Iterator[tuple[str, set[str]]]:
+    """Yield the parts of a file in which text can stand, with the identifiers they hold."""
     name = path.name.lower()
     if name.endswith(".parquet"):
-        yield from _table(path)
+        yield from _table(path, known)
         return
     if name.endswith(".nii.gz"):
         with path.open("rb") as stream:
-            yield "gzip header", stream.read(1024)
+            yield "gzip header", known.hits(_text_of_gzip(stream.read(1024)))
         with gzip.open(path) as unpacked:
-            yield "image header", unpacked.read(_HEADER)
+            yield "image header", known.hits(unpacked.read(_HEADER)[: _voxels(path)])
         return
     raw = path.read_bytes()
-    yield "content", raw
+    yield "content", known.hits(raw)
     if b"\0" in raw[:4096]:
-        yield "wide text", raw.replace(b"\0", b"")
+        yield "wide text", known.hits(raw.replace(b"\0", b""))
     if raw[:2] == b"\x1f\x8b":
-        yield "gzip", gzip.decompress(raw)[:_MAX_INFLATED]
+        yield "gzip", known.hits(zlib.decompressobj(31).decompress(raw, _MAX_INFLATED))
     if raw[:8] == b"\x89PNG\r\n\x1a\n":
-        yield from _png(raw)
+        for text in _png(raw):
+            yield "image text", known.hits(text)
+    if known.values and name.endswith(".json"):
+        for value in _strings(json.loads(raw)):
+            yield "content", known.whole(value)
 
 
-def _table(path: Path) -> Iterator[tuple[str, bytes]]:
+def _text_of_gzip(head: bytes) -> bytes:
+    """Return the name and comment of a gzip header, whose other bytes are compressed."""
+    if len(head) < 10 or not head[3] & 0b11100:
+        return b""
+    return head[10:]
+
+
+def _voxels(path: Path) -> int:
+    """Return where the voxels of a compressed NIfTI begin."""
+    with gzip.open(path) as stream:
+        head = stream.read(352)
+    little = head[:4] == b"\x5c\x01\0\0"
+    import struct
+
+    (offset,) = struct.unpack_from("<f" if little else ">f", head, 108)
+    return max(int(offset), 348)
+
+
+def _strings(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key).encode()
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+    elif isinstance(value, str):
+        yield value.encode()
+
+
+def _table(path: Path, known: Known) -> Iterator[tuple[str, set[str]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
     schema: Any = table.schema
     for key, value in (schema.metadata or {}).items():
-        yield "metadata", key + b" " + value
+        yield "metadata", known.hits(key + b" " + value)
     for field in schema:
+        place = f"column {field.name}"
         metadata = b" ".join(k + b" " + v for k, v in (field.metadata or {}).items())
-        yield f"column {field.name}", field.name.encode() + b" " + metadata
-        numeric = pa.types.is_floating(field.type) or pa.types.is_boolean(field.type)
-        if not numeric:
-            values = (
-                table[field.name].unique()
-                if not pa.types.is_nested(field.type)
-                else (table[field.name])
-            )
-            yield f"column {field.name}", "\n".join(map(str, values.to_pylist())).encode()
+        yield place, known.hits(field.name.encode() + b" " + metadata)
+        if pa.types.is_floating(field.type) or pa.types.is_boolean(field.type):
+            continue
+        nested = pa.types.is_nested(field.type)
+        values = table[field.name] if nested else table[field.name].unique()
+        texts = [str(value).encode() for value in values.to_pylist()]
+        yield place, known.hits(b"\n".join(texts))
+        if known.values and not nested and not pa.types.is_integer(field.type):
+            yield place, set().union(*(known.whole(text) for text in texts))
 
 
-def _png(raw: bytes) -> Iterator[tuple[str, bytes]]:
+def _png(raw: bytes) -> Iterator[bytes]:
     at = 8
     while at + 8 <= len(raw):
         length, kind = int.from_bytes(raw[at : at + 4], "big"), raw[at + 4 : at + 8]
@@ -235,7 +225,10 @@ def _png(raw: bytes) -> Iterator[tuple[str, bytes]]:
         if kind in {b"zTXt", b"iTXt"}:
             start = body.find(b"\0") + 2
             try:
-                yield "image text", zlib.decompress(body[start:])
+                yield zlib.decompress(body[start:])
             except zlib.error:
-                yield "image text", body
+                yield body
         at += 12 + length
+
+
+__all__ = ["Leak", "check_outputs", "known_identifiers", "scan_outputs"]
