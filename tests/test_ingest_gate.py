@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from afterglow.config import Study
 from afterglow.config.center import CenterConfig
-from afterglow.dicom.gate import known_identifiers, scan_outputs
+from afterglow.dicom import gate
+from afterglow.dicom.gate import check_outputs, known_identifiers, scan_outputs
 from afterglow.dicom.index import build_index
+from afterglow.errors import AfterglowError, ExitCode
 from ingest_dicom import DSC, T1W, Person, write_study
 
 SECRETS = {"secret-pid-0001": "patient identifier", "doe": "patient name", "19510203": "birth"}
@@ -71,3 +76,46 @@ def test_what_cannot_be_read_is_not_clean(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 broken")
     (leak,) = scan_outputs(tmp_path, SECRETS)
     assert leak.kind.startswith("unreadable")
+
+
+def study_with(folder, person):
+    write_study(folder / "incoming", [replace(T1W, n_slices=2)], person)
+    return Study(study="t", out=folder / "out",
+                 centers=[CenterConfig(name="north", dicom=[folder / "incoming"])])  # fmt: skip
+
+
+def test_an_ordinary_word_is_a_name_only_beside_the_other_one(tmp_path):
+    study = study_with(tmp_path, Person(name="White^Grey", id="4711"))
+    build_index(study)
+    known = known_identifiers(study)
+    (study.out / "report.html").write_text("white matter, 4711 voxels, grey matter")
+    assert scan_outputs(study.out, known) == []
+    (study.out / "a.txt").write_text("scan of Grey White")
+    (study.out / "b.json").write_text('{"id": "4711", "n": 4711}')
+    (study.out / "4711").mkdir()
+    found = {(leak.path, leak.kind, leak.place) for leak in scan_outputs(study.out, known)}
+    assert found == {
+        ("a.txt", "patient name", "content"),
+        ("b.json", "patient identifier", "content"),
+        ("4711", "patient identifier", "name"),
+    }
+
+
+def test_the_check_ends_a_run_and_reads_clean_files_once(tmp_path, monkeypatch):
+    study = study_with(tmp_path, Person())
+    build_index(study)
+    check_outputs(study)
+    read: list[Path] = []
+    look = gate._look
+    monkeypatch.setattr(gate, "_look", lambda path, *rest: read.append(path) or look(path, *rest))
+    check_outputs(study)
+    assert read == []
+    leak = study.out / "logs" / "x.log"
+    leak.parent.mkdir()
+    leak.write_text(f"opening {tmp_path}/incoming/002/IM00001")
+    for _ in range(2):
+        with pytest.raises(AfterglowError, match="incoming folder in content") as caught:
+            check_outputs(study)
+        assert caught.value.exit_code == ExitCode.FINDINGS
+        assert read[-1] == leak
+    assert str(tmp_path) not in str(caught.value)

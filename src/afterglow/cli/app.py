@@ -171,8 +171,16 @@ def run(
         extra=context.args,
     )
     _tell(loaded, study_file, result)
+    _gate(loaded)
     code = exit_code(result)
     raise typer.Exit(ExitCode.PARTIAL if code == ExitCode.DONE and quarantined else code)
+
+
+def _gate(study: Study) -> None:
+    """Refuse to end well where an identifier stands in an output."""
+    from afterglow.dicom.gate import check_outputs
+
+    check_outputs(study)
 
 
 def _tell(study: Study, study_file: Path, result: Any) -> None:
@@ -297,6 +305,7 @@ def demo(
     _index(loaded, _cores(cores), quiet=False)
     result = run_study(loaded, study_file, Selection(), cores=_cores(cores))
     _tell(loaded, study_file, result)
+    _gate(loaded)
     if not (loaded.out / "cohort" / "report.html").exists():
         raise AfterglowError(
             "the demo made no report", where=str(loaded.out), remedy="see `afterglow status`"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from afterglow.config.resources import resource
 from afterglow.dicom.clock import ordinal
+from afterglow.dicom.crosswalk import read_csv
 
 if TYPE_CHECKING:
     from afterglow.config import Study
@@ -41,7 +44,7 @@ _COLUMNS = {
 _NO_IDENTITY = frozenset(
     """
     none null unknown anonymous anonymized anon phantom test name patient brain head hospital center
-    centre medical university clinic institute operator service
+    centre medical university clinic institute operator service admin tech user siemens philips
     """.split()  # noqa: SIM905
 )
 
@@ -49,11 +52,14 @@ _NO_IDENTITY = frozenset(
 def known_identifiers(study: Study) -> dict[str, str]:
     """Return every identifier the inventory of a study holds, with its kind.
 
-    Names are split into words; short words and those that name nobody are left out. Folders of
-    incoming data count with their whole path, since people name folders after patients.
+    Names count whole and word by word. A single word that Afterglow itself writes ("white", as in
+    white matter) or that the study file gives (a center's name) says nothing and is left out; so
+    are labels the site chose. Folders of incoming data count with their whole path, since people
+    name folders after patients.
     """
     import pyarrow.parquet as pq
 
+    ordinary = own_words() | _given_words(study)
     found: dict[str, str] = {}
     for path in sorted(study.private_dir.glob("inventory-*.parquet")):
         table = pq.read_table(path, columns=[*_COLUMNS, "path"])
@@ -67,16 +73,46 @@ def known_identifiers(study: Study) -> dict[str, str]:
                     found.setdefault(text, kind)
         for folder in {str(Path(path).parent) for path in table["path"].to_pylist()}:
             found.setdefault(folder.lower(), "incoming folder")
-    return found
+    return {text: kind for text, kind in found.items() if text not in ordinary}
+
+
+@cache
+def own_words() -> frozenset[str]:
+    """Return the words of Afterglow's own text: code, templates, settings, scripts."""
+    found: set[bytes] = set()
+    for name in ("config", "rules", "scripts", "workflow"):
+        folder = resource(name)
+        for path in folder.rglob("*"):
+            found |= _words_of(path)
+    for path in Path(__file__).parents[1].rglob("*"):
+        found |= _words_of(path)
+    return frozenset(word.decode("utf-8", "replace") for word in found if word.isalpha())
+
+
+def _words_of(path: Path) -> set[bytes]:
+    if not path.is_file() or path.suffix in {".pyc", ".nbc", ".nbi", ".gz", ".png"}:
+        return set()
+    return set(path.read_bytes().lower().translate(_TO_WORDS).split())
+
+
+def _given_words(study: Study) -> set[str]:
+    """Return the words a site chose itself: names of study and centers, labels of its mappings."""
+    found = {study.study.lower(), *(center.name.lower() for center in study.centers)}
+    for center in study.centers:
+        for path, key in ((center.subjects, "patient"), (center.visits, "patient")):
+            found |= {r["label"].strip().lower() for r in read_csv(path, (key, "label"))}
+    return found | {label.removeprefix("sub-").removeprefix("ses-") for label in found}
 
 
 def _forms(value: str | None, kind: str) -> Iterator[str]:
     """Yield the ways in which an identifier may be written."""
     text = (value or "").strip()
     if kind in {"patient name", "physician", "operator"}:
-        for word in re.split(r"[\W_]+", text):
-            if len(word) >= _SHORTEST and word.lower() not in _NO_IDENTITY:
-                yield word.lower()
+        words = [word.lower() for word in re.split(r"[\W_]+", text) if word]
+        yield from (w for w in words if len(w) >= _SHORTEST and w not in _NO_IDENTITY)
+        if len(words) > 1 and not _NO_IDENTITY.issuperset(words):
+            yield " ".join(words)
+            yield " ".join(reversed(words))
         return
     if kind == "birth date":
         if ordinal(text) is not None:
@@ -103,7 +139,7 @@ class Known:
             elif encoded.isdigit() and len(encoded) < _SHORTEST_NUMBER:
                 self.values[encoded] = text
             elif words:
-                self.words.setdefault(words[0], []).append((words, text))
+                self.words.setdefault(max(words, key=len), []).append((words, text))
         self.roots = sorted({uid[:_ROOT] for uid in self.uids})
 
     def hits(self, content: bytes) -> set[str]:
@@ -113,9 +149,14 @@ class Known:
         if any(root in lowered for root in self.roots):
             tokens = {t.strip(b".") for t in lowered.translate(_TO_UIDS).split()}
             found |= {self.uids[t] for t in tokens & self.uids.keys()}
-        if not self.words.keys().isdisjoint(lowered.translate(_TO_WORDS).split()):
-            found |= self._phrases(lowered)
-        return found
+        words = set(lowered.translate(_TO_WORDS).split())
+        likely = [
+            phrase
+            for word in words & self.words.keys()
+            for phrase in self.words[word]
+            if words.issuperset(phrase[0])
+        ]
+        return found | _phrases(lowered, likely) if likely else found
 
     def whole(self, value: bytes) -> set[str]:
         """Return the short number that a single value or name is, in addition to :meth:`hits`."""
@@ -127,15 +168,13 @@ class Known:
         parts = re.split(rb"[/_\-.]+", name)
         return self.hits(name).union(*(self.whole(part) for part in parts))
 
-    def _phrases(self, lowered: bytes) -> set[str]:
-        found: set[str] = set()
-        # a run of digits behind a point is the fraction of a number
-        words = [w.lstrip(b".") for w in _WORD_OR_FRACTION.findall(lowered) if not _fraction(w)]
-        for at, word in enumerate(words):
-            for wanted, text in self.words.get(word, ()):
-                if tuple(words[at : at + len(wanted)]) == wanted:
-                    found.add(text)
-        return found
+
+def _phrases(lowered: bytes, likely: list[tuple[tuple[bytes, ...], str]]) -> set[str]:
+    """Return those of some phrases whose words follow each other in a text."""
+    # a run of digits behind a point is the fraction of a number
+    words = [w.lstrip(b".") for w in _WORD_OR_FRACTION.findall(lowered) if not _fraction(w)]
+    line = b" " + b" ".join(words) + b" "
+    return {text for wanted, text in likely if b" " + b" ".join(wanted) + b" " in line}
 
 
 def _fraction(word: bytes) -> bool:
