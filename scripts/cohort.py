@@ -56,7 +56,7 @@ def _tables(job: Job) -> dict[str, list[dict[str, Any]]]:
 def _write_flow(job: Job, found: Analysis) -> None:
     """Write the flow of stage `tables` with the steps from lesions to models after it."""
     first = job.state("tables").summary.get("flow")
-    if first is None:
+    if not first:
         return
     steps: dict[str, int] = {}
     for row in found.flow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class Design:
         Identity of each row, such as ``sub-1/L001/ses-2``.
     feature_days, landmark_days : (n,) float array, optional
         Day of the newest scan a row uses and day up to which scans may be used; NaN is unknown.
+    harmonized : bool
+        Centers were adjusted to each other already; then nothing may be split any more.
+    part : bool
+        Rows or columns of a design that was checked for duplicates as a whole.
 
     Raises
     ------
@@ -46,6 +50,8 @@ class Design:
     rows: tuple[str, ...]
     feature_days: NDArray[np.float64] | None = None
     landmark_days: NDArray[np.float64] | None = None
+    harmonized: bool = False
+    part: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         n = self.y.size
@@ -58,7 +64,8 @@ class Design:
                 "a lesion has no patient", expected="a patient for every row: splits are grouped"
             )
         self._refuse_future()
-        self._refuse_duplicates()
+        if not self.part:
+            self._refuse_duplicates()
 
     def _refuse_future(self) -> None:
         if self.feature_days is None or self.landmark_days is None:
@@ -72,10 +79,11 @@ class Design:
             )
 
     def _refuse_duplicates(self) -> None:
+        telling = self.x[:, _telling(self.x)]
         # Rounded, so that a value that went through a text file is still itself.
-        rounded = np.nan_to_num(np.round(self.x, 12), nan=np.inf, posinf=np.inf)
+        rounded = np.nan_to_num(np.round(telling, 12), nan=np.inf, posinf=np.inf)
         seen: dict[bytes, int] = {}
-        for i in np.flatnonzero(np.isfinite(self.x).sum(axis=1) >= 3).tolist():
+        for i in np.flatnonzero(np.isfinite(telling).sum(axis=1) >= 3).tolist():
             first = seen.setdefault(rounded[i].tobytes(), i)
             if self.patients[first] != self.patients[i]:
                 raise AfterglowError(
@@ -95,17 +103,27 @@ class Design:
             rows=tuple(self.rows[i] for i in index),
             feature_days=None if self.feature_days is None else self.feature_days[index],
             landmark_days=None if self.landmark_days is None else self.landmark_days[index],
+            part=True,
         )
 
     def columns(self, names: Sequence[str]) -> Design:
         """Return the named features only."""
         at = [self.names.index(name) for name in names]
-        return replace(self, x=self.x[:, at], names=tuple(names))
+        return replace(self, x=self.x[:, at], names=tuple(names), part=True)
 
     @property
     def n_patients(self) -> int:
         """Number of patients."""
         return len(set(self.patients.tolist()))
+
+
+def _telling(x: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which features vary so finely that two lesions hardly share a value (doses do)."""
+    found = np.zeros(x.shape[1], dtype=bool)
+    for j, column in enumerate(x.T):
+        known = column[np.isfinite(column)]
+        found[j] = known.size > 0 and np.unique(known).size > 0.5 * known.size
+    return found
 
 
 def events_per_feature(design: Design) -> float:

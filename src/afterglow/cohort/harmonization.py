@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from afterglow.cohort.design import Design
 from afterglow.errors import AfterglowError
 
 Floats = NDArray[np.float64]
@@ -108,6 +109,14 @@ def harmonizable(names: Sequence[str]) -> NDArray[np.bool_]:
     [True, False, False]
     """
     return np.array([NEVER.search(name) is None for name in names], dtype=bool)
+
+
+def harmonize(design: Design, combat: ComBat) -> Design:
+    """Return a design with adjusted features, which no validation accepts any more.
+
+    A split after this has let test lesions shape training features.
+    """
+    return replace(design, x=combat.transform(design.x, design.centers), harmonized=True)
 
 
 def fit_combat(

@@ -55,7 +55,8 @@ def incorporated(rows: Iterable[Row], names: Iterable[str]) -> list[str]:
     >>> incorporated([row], ["volume_change_nadir", "lesion_rCBV_median"])
     ['volume_change_nadir']
     """
-    bases = " ".join({_basis(row) for row in rows})
+    bases = " ".join(sorted({_basis(row) for row in rows}))
+    bases = re.sub(r"\b(dsc|dce)[ -]perfusion", r"\1", bases)
     words = [pattern for word, pattern in SHARED.items() if word in bases]
     found = re.compile("|".join(rf"(?:^|_)(?:{w})(?:_|$)" for w in words) or r"(?!)", re.IGNORECASE)
     return [name for name in names if found.search(name)]

@@ -202,6 +202,11 @@ def fit_final(
 def _out_of_fold(
     design: Design, spec: ModelSpec, folds: Sequence[Fold], split: str, inner: int, seed: int
 ) -> OutOfFold:
+    if design.harmonized:
+        raise AfterglowError(
+            "features were harmonized before they were split",
+            expected="ComBat inside the folds (a model's `combat`)",
+        )
     names = spec.pick(design.names)
     if not names:
         raise NotEvaluable("no_features", f"the features of model {spec.name} were not measured")

@@ -77,7 +77,7 @@ class CohortConfig(Section):
         500, ge=0, le=20000, description="Bootstrap samples of patients; 0 leaves them out (count)."
     )
     permutations: int = Field(
-        20, ge=0, le=1000, description="Runs with labels permuted by patient (count)."
+        50, ge=0, le=1000, description="Runs with labels permuted by patient (count)."
     )
     prevalence: float | None = Field(
         None, gt=0, lt=1, description="Prevalence for predictive values (fraction); null: observed."
