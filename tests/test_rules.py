@@ -7,10 +7,12 @@ import math
 import pytest
 import yaml
 
+from afterglow.cohort.intervals import unique_count
 from afterglow.cohort.rule_files import load_rules, read_rule_file
 from afterglow.cohort.rules import apply
 from afterglow.errors import AfterglowError
 from cohort_tables import feature, lesion, session
+from rule_cases import CASES, tables
 
 RULES = {rule.id: rule for rule in load_rules()}
 
@@ -350,3 +352,67 @@ def test_a_lesion_in_pieces_is_judged_once_by_its_largest():
 
 def test_a_lesion_that_a_session_does_not_show_has_no_row():
     assert run(list(RULES.values()), [], lesions=[lesion(label=0)]) == []
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{i:03d}-{case[0]}-{case[1]}" for i, case in enumerate(CASES)]
+)
+def test_worked_cases(case):
+    name, call, reasons, visits = case
+    rule = RULES[name]
+    row = apply([rule], *tables(visits))[-1]
+    assert (row["call"], tuple(row["reasons"])) == (call, reasons)
+    if rule.cutoff is not None and math.isfinite(row["value"]):
+        assert row["distance"] == pytest.approx(row["value"] - rule.cutoff, abs=1e-12)
+
+
+def test_worked_cases_cover_every_call_every_rule_and_every_reason():
+    assert len(CASES) >= 100
+    calls = {"progression", "treatment_effect", "indeterminate", "not_applicable", "not_evaluable"}
+    assert {case[1] for case in CASES} == calls
+    assert {case[0] for case in CASES} == {rule.id for rule in RULES.values() if rule.enabled}
+    said = {reason.split(":")[-1] for case in CASES for reason in case[2]}
+    fixed = {
+        *("beyond_cutoff", "within_cutoff", "beyond_second_cutoff", "grey_zone", "repeat_later"),
+        *("grey_zone_persisted", "gate_open", "not_perfused_before_srs", "prior_only"),
+        *("outside_time_window", "before_srs", "days_from_srs_unknown", "no_scan_before_srs"),
+        *("baseline_not_positive", "statistic_recalled", "failed_external_validation"),
+        *("leakage_model_of_source_unknown", "normalized_by_whole_brain_nawm"),
+        *("preload_unknown", "preload_outside_domain", "echo_time_unknown"),
+        *("echo_time_outside_domain", "flip_angle_unknown", "flip_angle_outside_domain"),
+        "field_strength_outside_domain",
+    }
+    assert fixed <= said
+
+
+def test_every_count_that_follows_uniquely_from_what_is_printed_is_there():
+    """Percentages and group sizes give counts only where one count prints as the percentage."""
+    checked = 0
+    for rule in RULES.values():
+        positive = rule.n_tp if rule.positive_class == "progression" else rule.n_rn
+        negative = rule.n_rn if rule.positive_class == "progression" else rule.n_tp
+        groups = (
+            ("sensitivity", rule.published.sensitivity, positive),
+            ("specificity", rule.published.specificity, negative),
+        )
+        unique = [
+            None
+            if printed is None or n is None
+            else unique_count(float(printed), n, places(printed))
+            for _, printed, n in groups
+        ]
+        given = [printed is not None and n is not None for _, printed, n in groups]
+        if any(g and u is None for g, u in zip(given, unique, strict=True)):
+            assert rule.counts == "unknown", f"{rule.id}: the groups do not fit the percentages"
+            continue
+        for (name, _, n), count in zip(groups, unique, strict=True):
+            found = getattr(rule, name)
+            assert (found is None) == (count is None), f"{rule.id} {name}"
+            if count is not None:
+                assert (found.k, found.n) == (count, n)
+                checked += 1
+    assert checked == sum(part is not None for pair in PUBLISHED.values() for part in pair)
+
+
+def places(printed):
+    return len(str(printed).partition(".")[2])
