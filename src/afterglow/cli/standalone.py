@@ -137,7 +137,7 @@ def dsc(
 
 def classify(
     features: Annotated[Path, typer.Argument(help="Parquet or CSV, one row per lesion.")],
-    out: OutOption,
+    out: Annotated[Path | None, typer.Option(help="Folder; default TABLE-classified.")] = None,
     outcomes: Annotated[Path | None, typer.Option(help="CSV or Parquet of labels.")] = None,
     model: Annotated[Path | None, typer.Option(help="Folder of a saved model to apply.")] = None,
 ) -> None:
@@ -149,6 +149,7 @@ def classify(
             "a table is either validated against labels or given to a saved model",
             expected="one of --outcomes and --model",
         )
+    out = out or features.with_name(f"{features.stem}-classified")
     if outcomes is not None:
         classify_table(features, outcomes, out, say=_say)
         sys.stdout.write(f"results: {out}\n")

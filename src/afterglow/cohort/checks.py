@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,11 @@ def within_center(design: Design, result: validation.OutOfFold) -> Estimate:
 
 
 def permutation_rows(
-    design: Design, spec: ModelSpec, nested: validation.OutOfFold, config: CohortConfig
+    design: Design,
+    spec: ModelSpec,
+    nested: validation.OutOfFold,
+    config: CohortConfig,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Return the area on permuted labels and the p value of the area found.
 
@@ -47,6 +52,8 @@ def permutation_rows(
             null, spec, outer=config.outer_folds, inner=config.inner_folds, seed=config.seed + i
         )
         areas.append(within_center(null, result).value)
+        if (i + 1) % 10 == 0:
+            say(f"{i + 1} of {config.permutations} runs on permuted labels")
     known = np.array([a for a in areas if np.isfinite(a)])
     if not known.size:
         return []

@@ -62,7 +62,7 @@ def _save(draw: Draw, lines: Lines, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
     draw(axes, lines)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(loc="outside upper center", frameon=False, fontsize=8, ncols=2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)

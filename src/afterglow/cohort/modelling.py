@@ -106,8 +106,7 @@ def _validate(design: Design, config: CohortConfig, say: Say) -> Analysis:
         found.curves.extend(curves.treat_all_rows(design, nested.split))
         found.curves.extend(learning_curve(design, first, nested, config))
         say(f"learning curve of {first.name}")
-        found.performance.extend(permutation_rows(design, first, nested, config))
-        say(f"{config.permutations} runs on permuted labels")
+        found.performance.extend(permutation_rows(design, first, nested, config, say))
     found.checks.update(_checks(found, design, config, skipped))
     return found
 
@@ -152,6 +151,7 @@ def _checks(
 ) -> dict[str, Any]:
     permuted = [r for r in found.performance if r["metric"] == performance.PERMUTED]
     return {
+        "primary_model": candidate_models(config)[0].name,
         "center_confounding": center_confounding(design, seed=config.seed),
         "center_missingness": center_missingness(design, seed=config.seed),
         "events_per_feature": events_per_feature(design),

@@ -53,6 +53,8 @@ def write_validation(found: Analysis, folder: Path, journal: Path) -> list[str]:
     journal.mkdir(parents=True, exist_ok=True)
     names = []
     for name, (caption, header, lines) in sheets(found).items():
+        if not lines:
+            continue
         (journal / f"{name}.csv").write_text(as_csv(header, lines), encoding="utf-8")
         text = as_latex(caption, header, lines)
         (journal / f"{name}.tex").write_text(text, encoding="utf-8")

@@ -105,6 +105,7 @@ STAGES: dict[str, Stage] = {
                 "scikit-learn",
                 "scipy",
                 "skops",
+                "threadpoolctl",
             ),
         ),
         Stage(

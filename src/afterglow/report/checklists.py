@@ -195,7 +195,21 @@ def _modelling(cohort: Mapping[str, Any], performance: Sequence[Row]) -> dict[st
             ),
             table,
         ),
-        "uncertainty": ("clustered DeLong (Obuchowski), patient bootstrap, exact intervals", table),
+        "uncertainty": (
+            (
+                "clustered DeLong (Obuchowski), patient bootstrap, exact intervals,"
+                " permutation of labels by patient"
+            ),
+            table,
+        ),
+        "clusters": ("areas by center, by subgroup, and with each center left out", table),
+        "univariate": (
+            (
+                f"{checks.get('n_features_tested')} features one by one,"
+                f" {checks.get('n_features_after_holm')} with P < 0.05 after Holm's correction"
+            ),
+            "tables/feature_tests.parquet",
+        ),
         "calibration": ("slope, intercept and plot", "cohort/figures/calibration.png"),
         "baselines": ("clinical-only and volume-only models beside", table),
         "missing": ("median and missingness indicator, inside the folds", card),

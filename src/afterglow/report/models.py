@@ -9,7 +9,7 @@ from afterglow.report.render import DASH, known, number, words
 
 Row = Mapping[str, Any]
 SHOWN_FEATURES = 20
-PERMUTED = "auc_within_center_permuted"
+LEFT_OUT = "leave_one_center_out"
 
 
 def model_tables(
@@ -24,7 +24,9 @@ def model_tables(
     checks : mapping
         Checks of the cohort stage.
     """
+    primary = checks.get("primary_model")
     own = [r for r in performance if not str(r["model"]).startswith("rule:")]
+    own.sort(key=lambda r: (r["model"] != primary, r["model"], r["split"] == LEFT_OUT))
     found = [
         _short(own),
         _groups(own),
@@ -54,7 +56,7 @@ def check_lines(checks: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"With labels permuted by patient the area within center is"
             f" {number(checks['permuted_auc_mean'])} on average (it must lie near 0.5);"
-            f" the area found has p = {number(checks['permutation_p'])} against these."
+            f" the area found has p {_p_text(checks['permutation_p'])} against these."
         )
     if checks.get("harmonization") == "combat":
         lines.append(
@@ -72,7 +74,7 @@ def _center_lines(checks: Mapping[str, Any]) -> list[str]:
         shares = ", ".join(f"{c} {100 * v:.0f} %" for c, v in sorted(center["prevalence"].items()))
         found = "differs" if center["flag"] else "does not differ detectably"
         lines.append(
-            f"The share of progressions {found} between centers (p = {number(center['p'])};"
+            f"The share of progressions {found} between centers (p {_p_text(center['p'])};"
             f" {shares}).{' Read the areas within center.' if center['flag'] else ''}"
         )
     follows = (checks.get("center_missingness") or {}).get("follows_center") or []
@@ -89,7 +91,7 @@ def _short(rows: Sequence[Row]) -> dict[str, Any]:
     """Return one row for each model: areas, operating point, calibration."""
     at: dict[tuple[str, str, str], Row] = {}
     for row in rows:
-        split = "left" if row["split"] == "leave_one_center_out" else "nested"
+        split = "left" if row["split"] == LEFT_OUT else "nested"
         at[row["model"], split, row["metric"]] = row
     columns = (
         ("nested", "auc"),
@@ -235,8 +237,17 @@ def _with_interval(row: Row | None, name: str = "value") -> str:
     if row is None or not known(row[name]):
         return DASH
     if not known(row["low"]):
-        return f"{row[name]:.2f}"
-    return f"{row[name]:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        return _two(row[name])
+    return f"{_two(row[name])} ({_two(row['low'])} to {_two(row['high'])})"
+
+
+def _two(value: float) -> str:
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def _p_text(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _p(value: Any) -> str:
