@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from afterglow.lesions.grids import Grid
-from afterglow.lesions.rtstruct import rasterize
+from afterglow.lesions.rtstruct import file_convention, fractions, rasterize
 
 LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -29,14 +29,14 @@ def turned():
 
 
 def sagittal():
-    plain = axial((30, 48, 40), (1.0, 1.0, 1.0))
+    plain = axial((44, 44, 44), (1.0, 1.0, 1.0))
     order = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]).T
-    return Grid((30, 48, 40), plain.affine @ order @ np.eye(4))
+    return Grid((44, 44, 44), plain.affine @ order @ np.eye(4))
 
 
 GRIDS = {
     "axial": axial(),
-    "thick": axial((48, 40, 12), (0.5, 0.5, 3.0)),
+    "thick": axial((50, 46, 12), (0.5, 0.5, 3.0)),
     "oblique": turned(),
     "sagittal": sagittal(),
 }
@@ -70,7 +70,7 @@ def circles(grid, radius, center, n=720):
 
 
 @pytest.mark.parametrize("name", GRIDS)
-@pytest.mark.parametrize("radius", [2.0, 3.0, 5.0, 8.0])
+@pytest.mark.parametrize("radius", [2.0, 3.0, 5.0, 8.0, 10.0])
 def test_balls_differ_in_no_voxel(name, radius):
     grid = GRIDS[name]
     contours, mask = circles(grid, radius, np.array([0.21, -0.13, 0.17]))
@@ -111,3 +111,56 @@ def test_what_encloses_nothing_is_recorded_and_no_crash():
     assert not found.mask.any()
     assert found.clipped > 0
     assert not rasterize([], grid).mask.any()
+
+
+def test_a_keyhole_is_a_ring_in_one_contour():
+    grid = axial()
+    outer, whole = circles(grid, 9.0, np.array([0.2, 0.1, 0.3]))
+    inner, hole = circles(grid, 4.0, np.array([0.2, 0.1, 0.3]))
+    by_plane = {round(float(c[0, 2]), 3): c for c in inner}
+    joined = []
+    for contour in outer:
+        within = by_plane.get(round(float(contour[0, 2]), 3))
+        if within is None:
+            joined.append(contour)
+            continue
+        # out along one line and back along the same one: the bridge encloses nothing
+        bridge = np.concatenate([contour, contour[:1], within[::-1], within[-1:]])
+        joined.append(bridge)
+    found = rasterize(joined, grid)
+    assert int((found.mask ^ (whole & ~hole)).sum()) == 0
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("radius", [3.0, 5.0, 10.0])
+def test_contours_through_border_voxels_give_the_mask_they_were_drawn_on(name, radius):
+    grid = GRIDS[name]
+    _, mask = circles(grid, radius, np.array([0.21, -0.13, 0.17]))
+    contours = []
+    for plane in range(grid.shape[2]):
+        rows = np.flatnonzero(mask[:, :, plane].any(axis=1))
+        spans = {int(i): np.flatnonzero(mask[i, :, plane])[[0, -1]] for i in rows}
+        if len(rows) < 3 or any(b - a < 2 for a, b in spans.values()):
+            mask[:, :, plane] = False
+            continue
+        there = [(i, spans[i][0], plane) for i in spans]
+        back = [(i, spans[i][1], plane) for i in reversed(spans)]
+        contours.append(grid.world(np.array(there + back)) * LPS)
+    convention, share = file_convention([contours], grid)
+    assert (convention, share) == ("inclusive", 1.0)
+    found = rasterize(contours, grid, convention)
+    # every voxel of a convex slice lies within the polygon through its border voxels
+    assert int((found.mask ^ mask).sum()) == 0
+
+
+def test_fractions_hold_the_volume_between_the_voxels():
+    grid = axial()
+    for radius in (2.0, 3.0, 6.0):
+        contours, mask = circles(grid, radius, np.array([0.31, 0.22, 0.0]))
+        share = fractions(contours, grid)
+        area = np.pi * (radius**2 - (grid.world(np.argwhere(mask))[:, 2]) ** 2)
+        planes = np.unique(np.argwhere(mask)[:, 2])
+        heights = grid.world(np.column_stack([planes * 0, planes * 0, planes]))[:, 2]
+        area = np.pi * (radius**2 - heights**2)
+        np.testing.assert_allclose(share.sum(axis=(0, 1))[planes], area, rtol=0.03)
+        assert np.array_equal(share >= 1, (share >= 1) & mask)

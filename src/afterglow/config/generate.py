@@ -71,6 +71,11 @@ def reference_markdown() -> str:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, Section):
             parts += [f"## {name}", "", field.description or "", "", *_table(type(default))]
+            for inner, own in type(default).model_fields.items():
+                part = own.get_default(call_default_factory=True)
+                if isinstance(part, Section):
+                    about = own.description or ""
+                    parts += [f"### {name}.{inner}", "", about, "", *_table(type(part))]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -124,7 +129,7 @@ def _table(section: type[Section]) -> list[str]:
         elif isinstance(default, Section):
             shown = "a section"
         else:
-            shown = f"`{_scalar(default)}`"
+            shown = f"`{_scalar(default)}`".replace("|", "\\|")
         description = (field.description or "").replace("|", "\\|")
         rows.append(f"| `{name}` | {shown} | {bounds(field)} | {description} |")
     return [*rows, ""]

@@ -18,6 +18,7 @@ from afterglow.config.dce import DCEConfig
 from afterglow.config.dsc import DSCConfig
 from afterglow.config.features import FeaturesConfig
 from afterglow.config.identity import IdentityConfig
+from afterglow.config.lesions import LesionsConfig
 from afterglow.config.report import ReportConfig
 from afterglow.config.tables import TablesConfig
 from afterglow.errors import AfterglowError
@@ -51,8 +52,11 @@ class Study(Section):
     )
     dsc: DSCConfig = Field(default_factory=DSCConfig, description="DSC perfusion.")
     dce: DCEConfig = Field(default_factory=DCEConfig, description="T1 mapping and DCE perfusion.")
+    lesions: LesionsConfig = Field(
+        default_factory=LesionsConfig, description="Lesion masks: given ones, and made ones."
+    )
     identity: IdentityConfig = Field(
-        default_factory=IdentityConfig, description="Lesion segmentation and identity over time."
+        default_factory=IdentityConfig, description="Lesion identity over time."
     )
     features: FeaturesConfig = Field(
         default_factory=FeaturesConfig, description="Regions and measurements."

@@ -91,7 +91,7 @@ def blobs_of_labels(
     from scipy import ndimage
 
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    offsets = _sub_voxel_offsets(np.maximum(1, np.ceil(sizes / spacing - 1e-6)).astype(int))
+    offsets = sub_voxel_offsets(np.maximum(1, np.ceil(sizes / spacing - 1e-6)).astype(int))
     to_world = to_reference @ affine
     voxel = float(abs(np.linalg.det(affine[:3, :3])))
     blobs = []
@@ -106,7 +106,7 @@ def blobs_of_labels(
     return tuple(blobs)
 
 
-def _sub_voxel_offsets(counts: Iterable[int]) -> NDArray[np.float64]:
+def sub_voxel_offsets(counts: Iterable[int]) -> NDArray[np.float64]:
     """Return the centers of a regular subdivision of the unit voxel, relative to its center."""
     axes = [(np.arange(count) + 0.5) / count - 0.5 for count in counts]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)

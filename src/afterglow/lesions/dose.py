@@ -1,0 +1,147 @@
+"""Radiation dose in and around lesions, between the voxels of its grid by a spline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from afterglow.errors import NotEvaluable
+from afterglow.lesions.blobs import sub_voxel_offsets
+from afterglow.lesions.grids import Grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STEP = 0.5  # mm
+_DEGREE = 5
+_PIECE = 0.25  # mm
+COVERED = {"D98": 2.0, "D95": 5.0, "D50": 50.0, "D2": 98.0}
+VOLUMES = {"V10": 10.0, "V12": 12.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Dose:
+    """Absorbed dose of a whole plan.
+
+    ``gray`` (x, y, z) on ``grid`` (RAS); ``kind`` is PHYSICAL or EFFECTIVE, ``summation`` what
+    was summed. Values between voxels come from a spline of degree five: straight lines take 6 to
+    12 % off V12 on grids of 2 to 3 mm, a cubic spline 2 % on one of 3 mm.
+    """
+
+    gray: NDArray[np.float64]
+    grid: Grid
+    kind: str
+    summation: str
+    _spline: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the dose (Gy) at (n, 3) world points; NaN outside of the grid."""
+        from scipy import ndimage
+
+        if "coefficients" not in self._spline:
+            self._spline["coefficients"] = ndimage.spline_filter(self.gray, _DEGREE, mode="nearest")
+        inverse = np.linalg.inv(self.grid.affine)
+        index = points @ inverse[:3, :3].T + inverse[:3, 3]
+        inside = ((index >= -0.5) & (index <= np.array(self.grid.shape) - 0.5)).all(axis=1)
+        values = np.full(len(points), np.nan)
+        values[inside] = ndimage.map_coordinates(
+            self._spline["coefficients"],
+            index[inside].T,
+            order=_DEGREE,
+            mode="nearest",
+            prefilter=False,
+        )
+        return np.asarray(np.maximum(values, 0.0))
+
+
+def dose_of(
+    gray: NDArray[np.generic], affine: NDArray[np.float64], facts: Mapping[str, Any]
+) -> Dose:
+    """Return the dose of ``afterglow.bids.structures.dose``.
+
+    Raises
+    ------
+    NotEvaluable
+        The grid holds the dose of a beam or of one fraction, not of the plan.
+    """
+    summation = str(facts.get("DoseSummationType") or "")
+    if summation not in {"PLAN", "MULTI_PLAN"}:
+        raise NotEvaluable("dose_of_a_part", f"the grid holds the dose of {summation or 'no plan'}")
+    values = np.asarray(gray, dtype=np.float64)
+    grid = Grid((values.shape[0], values.shape[1], values.shape[2]), affine)
+    return Dose(values, grid, str(facts.get("DoseType") or ""), summation)
+
+
+def fine_points(mask: NDArray[np.bool_], grid: Grid, step: float = STEP) -> NDArray[np.float64]:
+    """Return world points (n, 3) that fill the voxels of a mask, at most ``step`` mm apart."""
+    counts = np.maximum(1, np.ceil(grid.spacing / step - 1e-6)).astype(int)
+    index = np.argwhere(mask)
+    fine = (index[:, None, :] + sub_voxel_offsets(counts)[None, :, :]).reshape(-1, 3)
+    return np.asarray(fine @ grid.affine[:3, :3].T + grid.affine[:3, 3])
+
+
+def dose_statistics(dose: Dose, points: NDArray[np.float64]) -> dict[str, float]:
+    """Return dose statistics (Gy) of a lesion filled by ``points`` in the world of the dose.
+
+    ``Dx`` is the dose that x % of the volume receive at least; ``covered`` the share of the lesion
+    within the grid. All are NaN where less than 99 % of it is.
+    """
+    values = dose.at(points)
+    good = values[np.isfinite(values)]
+    covered = len(good) / len(values) if len(values) else 0.0
+    names = ("Dmean", "Dmin", "Dmax", *COVERED)
+    if covered < 0.99:
+        return {**dict.fromkeys(names, float("nan")), "covered": covered}
+    levels = np.percentile(good, list(COVERED.values()))
+    found = {"Dmean": good.mean(), "Dmin": good.min(), "Dmax": good.max()}
+    found |= dict(zip(COVERED, levels, strict=True))
+    return {**{name: float(found[name]) for name in names}, "covered": covered}
+
+
+def isodose_volumes(
+    dose: Dose, lesions: dict[int, NDArray[np.float64]]
+) -> dict[int, dict[str, float]]:
+    """Return the volume (mL) of tissue at or above 10 and 12 Gy that belongs to each lesion.
+
+    Every piece of such tissue, a quarter of a millimeter wide, belongs to the lesion nearest to it.
+
+    Parameters
+    ----------
+    dose : Dose
+        Dose.
+    lesions : dict
+        Points (n, 3) of each lesion in the world of the dose, by label.
+    """
+    from scipy.spatial import cKDTree
+
+    found = {label: dict.fromkeys(VOLUMES, 0.0) for label in lesions}
+    if not lesions:
+        return found
+    points, owners = _warm_points(dose, min(VOLUMES.values())), sorted(lesions)
+    if not len(points):
+        return found
+    values = dose.at(points)
+    apart = np.stack([cKDTree(lesions[label]).query(points)[0] for label in owners])
+    nearest = np.argmin(apart, axis=0)
+    piece = float(np.prod(_piece(dose.grid))) / 1000
+    for place, label in enumerate(owners):
+        own = values[nearest == place]
+        for name, least in VOLUMES.items():
+            found[label][name] = float((own >= least).sum() * piece)
+    return found
+
+
+def _piece(grid: Grid) -> NDArray[np.float64]:
+    """Return the size (mm) of the pieces into which voxels of the dose are taken apart."""
+    return np.asarray(grid.spacing / np.ceil(grid.spacing / _PIECE - 1e-6))
+
+
+def _warm_points(dose: Dose, least: float) -> NDArray[np.float64]:
+    """Return points that fill the voxels of the dose near tissue above ``least`` Gy."""
+    from scipy import ndimage
+
+    warm = ndimage.binary_dilation(dose.gray >= 0.7 * least, np.ones((3, 3, 3)))
+    return fine_points(warm, dose.grid, _PIECE)
