@@ -1,8 +1,8 @@
 """Regions, reference tissue and measurements of one session."""
 
 from afterglow.errors import NotEvaluable
-from afterglow.lesions.inputs import load_labels
 from afterglow.lesions.session import SessionLesions, measure_perfusion, measure_shapes
+from afterglow.lesions.session_mask import mask_of
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
 from afterglow.tables.parts import write_curves, write_features, write_lesions
@@ -12,11 +12,9 @@ def main(job: Job) -> None:
     bids, anat = job.state("bids"), job.state("anat")
     if not bids.done:
         raise NotEvaluable("no_images", "stage bids has no result")
-    if not bids.summary.get("mask"):
-        raise NotEvaluable("no_lesion_mask", "no mask was given for this session")
-    labels, grid = load_labels(job.path, bids.summary["mask"])
+    mask = mask_of(job)
     session = SessionLesions.load(
-        job.path, labels, grid, anat.summary if anat.done else {}, job.study.features
+        job.path, mask.labels, mask.grid, anat.summary if anat.done else {}, job.study.features
     )
     cells, shapes, edema = measure_shapes(session)
     curves = []
@@ -32,9 +30,9 @@ def main(job: Job) -> None:
         curves += found.curves
     base = f"derivatives/sub-{job.subject}/ses-{job.session}/lesions"
     stem = f"{base}/sub-{job.subject}_ses-{job.session}"
-    job.summary = {n: f"{stem}_{n}.parquet" for n in ("features", "curves", "lesions")}
-    job.summary["n_lesions"] = len(shapes)
-    job.summary["mask_rule"] = labels.rule
+    job.summary |= {n: f"{stem}_{n}.parquet" for n in ("features", "curves", "lesions")}
+    job.summary |= {"n_lesions": len(shapes), "mask_rule": mask.labels.rule}
+    job.summary |= {"mask": mask.path, "mask_source": mask.source}
     write_features(cells, job.key, job.out(job.summary["features"]))
     write_curves(curves, job.key, job.out(job.summary["curves"]))
     write_lesions(shapes, edema, job.key, job.out(job.summary["lesions"]))

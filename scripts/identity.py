@@ -10,7 +10,7 @@ from afterglow.provenance.wrapper import run
 
 def main(job: Job) -> None:
     visits = visits_of(job.path("index/plan.parquet"), job.subject or "")
-    scans = read_scans(job.path, visits, job.upstream["bids"], job.upstream["anat"])
+    scans = read_scans(job.path, visits, job.upstream)
     if not scans:
         raise NotEvaluable("no_lesion_mask", "no session of this subject has a lesion mask")
     graph = graph_of(scans, visits, job.study.identity)

@@ -114,12 +114,18 @@ def test_a_new_session_runs_its_own_jobs_its_subject_and_the_study(study: FakeSt
     assert planned(study) == {}
 
 
-def test_without_given_masks_the_subject_s_features_follow_identity(study: FakeStudy) -> None:
+def test_without_given_masks_a_scan_changes_what_arrives_after_it(study: FakeStudy) -> None:
     sessions = [("s1", "20190101"), ("s1", "20190301")]
     study.write_plan(sessions, has_mask=False)
     run(study)
     study.write_plan([*sessions, ("s1", "20190601")], has_mask=False)
-    assert stages(planned(study))["features"] == 3
+    jobs = planned(study)
+    assert [unit for stage, *unit in jobs if stage == "features"] == [["s1", "20190601"]]
+    assert stages(jobs)["identity"] == 1
+    dag = load_dag(study.load())
+    first, last = (dag.of("features", "s1", s) for s in ("20190101", "20190601"))
+    assert len(first.upstream) == 4
+    assert ("features", "s1", "20190301") in last.upstream
 
 
 def test_a_changed_setting_plans_its_stage_and_what_follows(study: FakeStudy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,21 +43,27 @@ def visits_of(plan: Path, subject: str) -> list[Visit]:
 
 
 def read_scans(
-    find: Find, visits: Sequence[Visit], bids: Sequence[State], anat: Sequence[State]
+    find: Find, visits: Sequence[Visit], upstream: Mapping[str, Sequence[State]]
 ) -> list[Scan]:
     """Return the masked sessions of a subject in order of date, in reference space.
 
     A session without a usable registration keeps its lesions and says why they match none.
     """
-    images = {state.session: state for state in bids}
-    anatomy = {state.session: state for state in anat}
+    images = {state.session: state for state in upstream["bids"]}
+    anatomy = {state.session: state for state in upstream["anat"]}
+    made = {state.session: state for state in upstream.get("features", []) if state.done}
     scans = []
     for visit in visits:
         state = images.get(visit.session)
-        if state is None or not state.done or not state.summary.get("mask"):
+        if state is None or not state.done:
+            continue
+        mask = state.summary.get("mask")
+        if not mask and visit.session in made:
+            mask = made[visit.session].summary.get("mask")
+        if not mask:
             continue
         to_reference, reason = _registration(find, visit, anatomy.get(visit.session))
-        labels, grid = load_labels(find, state.summary["mask"])
+        labels, grid = load_labels(find, mask)
         blobs = blobs_of_labels(labels.data, grid.affine, to_reference, visit.session)
         scans.append(Scan(visit.session, blobs, reason))
     return scans

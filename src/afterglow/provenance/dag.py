@@ -139,13 +139,27 @@ class Dag:
         for row in sorted(rows, key=lambda r: (not r["is_reference"], r["session"])):
             for name in ("bids", "anat", "dsc", "dce"):
                 self._add_session(STAGES[name], row)
+        self._add_features(subject, rows)
         upstream = tuple((s, subject, r["session"]) for r in rows for s in ("bids", "anat"))
+        upstream += tuple(("features", subject, r["session"]) for r in rows if not given_masks(r))
         seen = [{c: r[c] for c in _IDENTITY_COLUMNS} for r in rows]
         center = rows[0]["center"]
         self._add(STAGES["identity"], (subject, None, center), upstream, (), {"plan": seen})
         for row in rows:
-            for name in ("features", "report"):
-                self._add_session(STAGES[name], row)
+            self._add_session(STAGES["report"], row)
+
+    def _add_features(self, subject: str, rows: list[dict[str, Any]]) -> None:
+        """Add the features of a subject in order of arrival.
+
+        Without a given mask, lesions are sought where the sessions that arrived earlier show them;
+        later ones are left out, so that no scan changes what was measured before it.
+        """
+        earlier: list[JobId] = []
+        for row in sorted(rows, key=lambda r: (r["arrival"], r["session"])):
+            more = () if given_masks(row) else tuple(earlier)
+            self._add_session(STAGES["features"], row, more)
+            names = ("bids", "anat") if given_masks(row) else ("bids", "anat", "features")
+            earlier += [(name, subject, row["session"]) for name in names]
 
     def _add_study(self) -> None:
         gone = {(a["stage"], a["subject"], a["session"]) for a in self.absent}
@@ -160,14 +174,14 @@ class Dag:
                 files = (str(ABSENT),) if self.absent else ()
             self._add(stage, (None, None, None), tuple(upstream), files, extra)
 
-    def _add_session(self, stage: Stage, row: Mapping[str, Any]) -> None:
+    def _add_session(
+        self, stage: Stage, row: Mapping[str, Any], more: tuple[JobId, ...] = ()
+    ) -> None:
         subject, session = row["subject"], row["session"]
         upstream: list[JobId] = [(name, subject, session) for name in stage.upstream]
+        upstream += more
         if stage.name == "anat" and not row["is_reference"]:
             upstream.append(("anat", subject, row["reference_session"]))
-        if stage.name == "features" and not row["has_mask"]:
-            # Without a given mask the regions come from the subject's other scans.
-            upstream.append(("identity", subject, None))
         extra: dict[str, Any] = {}
         files: tuple[str, ...] = ()
         if stage.name == "bids":
@@ -229,6 +243,11 @@ class Dag:
         if isinstance(value, dict):
             return {str(name): self._value(item) for name, item in value.items()}
         return value
+
+
+def given_masks(row: Mapping[str, Any]) -> bool:
+    """Return whether a session's lesions were drawn by someone: a mask, structures, or segments."""
+    return bool(row["has_mask"]) or bool({"RTSTRUCT", "SEG"} & set(row.get("objects") or ()))
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

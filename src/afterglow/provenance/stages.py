@@ -69,13 +69,19 @@ STAGES: dict[str, Stage] = {
         Stage(
             "dce", "session", ("bids", "anat"), ("dce", *_CENTER), ("matplotlib", "numba", *_IMAGES)
         ),
-        Stage("identity", "subject", ("bids", "anat"), ("identity",), ("pyarrow", *_IMAGES)),
+        Stage(
+            "identity",
+            "subject",
+            ("bids", "anat"),
+            ("identity", "decisions"),
+            ("pyarrow", *_IMAGES),
+        ),
         Stage(
             "features",
             "session",
             ("bids", "anat", "dsc", "dce"),
-            ("features",),
-            ("numba", "pyarrow", "pydantic", *_IMAGES),
+            ("features", "lesions.segmentation"),
+            ("nipype", "numba", "pyarrow", "pydantic", *_IMAGES),
         ),
         Stage(
             "report",
