@@ -43,8 +43,8 @@ class Grown:
     """How one lesion was made.
 
     ``quality`` is the Dice coefficient of the lesion at 40 % and at 60 % of its enhancement, times
-    contrast / (contrast + 3 noise): near 1 where its border is sharp and clear. ``doubt`` names what
-    a person should look at, empty where nothing.
+    contrast / (contrast + 3 noise): near 1 where its border is sharp and clear. ``doubt`` names
+    what a person should look at, empty where nothing.
     """
 
     label: int
