@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from afterglow.bids.dataset import write_dataset_files
-from afterglow.bids.given import separated, to_grid
 from afterglow.bids.images import load_nifti, save_nifti
 from afterglow.bids.session import write_session
 from afterglow.config import Study
 from afterglow.config.center import CenterConfig
 from afterglow.dicom.index import build_index
-from afterglow.errors import AfterglowError
+from afterglow.lesions.given_stage import write_given
 from afterglow.provenance.job import Job
 from ingest_dicom import DCE, DSC, FLAIR, T1W, T1W_CE, Person, pixels, vfa, write_study
 
@@ -54,6 +53,7 @@ def converted(study: Study, result, scratch: Path | None = None) -> Job:
     job = Job("bids", "k", study.out, scratch or study.out, study, row["subject"], row["session"],
               row["center"], say=said.append)  # fmt: skip
     write_session(job)
+    write_given(job)
     return job
 
 
@@ -202,32 +202,8 @@ def test_given_mask_comes_to_the_reference_grid(tmp_path):
         assert labels[i, j, k] == label
     manifest = (study.out / result.plan[0]["manifest"]).read_text()
     assert "House" not in manifest
-
-
-def test_masks_off_the_grid_are_resampled_and_say_so():
-    mask = np.zeros((10, 10, 10), np.uint8)
-    mask[2:8, 2:8, 2:8] = 3
-    moved = np.eye(4)
-    moved[:3, 3] = 0.3
-    labels, resampled = to_grid(mask, np.eye(4), (10, 10, 10), moved)
-    assert resampled
-    assert (labels == 3).sum() == 216
-    flipped = np.diag([-1.0, 1.0, 1.0, 1.0])
-    flipped[0, 3] = 9
-    labels, resampled = to_grid(mask, np.eye(4), (10, 10, 10), flipped)
-    assert not resampled
-    np.testing.assert_array_equal(labels, mask[::-1])
-    with pytest.raises(AfterglowError, match="no labels"):
-        to_grid(mask * 0.5, np.eye(4), (10, 10, 10), np.eye(4))
-    far = np.eye(4)
-    far[:3, 3] = 500
-    with pytest.raises(AfterglowError, match="overlap"):
-        to_grid(mask, np.eye(4), (10, 10, 10), far)
-
-
-def test_parts_below_the_minimum_are_dropped():
-    mask = np.zeros((6, 6, 6), np.int32)
-    mask[0, 0, 0] = 1
-    mask[3:5, 3:5, 3:5] = 1
-    labels, dropped = separated(mask, 3)
-    assert (dropped, labels.max(), (labels == 1).sum()) == (1, 1, 8)
+    record = json.loads((study.out / job.summary["masks"]["record"]).read_text())
+    (rater,) = record["raters"]
+    assert record["chosen"] == rater
+    assert [item["component_voxels"] for item in record["raters"][rater]["lesions"]] == [18, 8]
+    assert "House" not in json.dumps(record)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.bids.acquired import frame_time, series_path, sidecar
-from afterglow.bids.given import separated, to_grid
-from afterglow.bids.images import load_nifti, save_nifti
+from afterglow.bids.images import save_nifti
 from afterglow.bids.names import bids_path
 from afterglow.bids.objects import write_objects
 from afterglow.bids.sidecars import read_json, write_json
@@ -28,7 +27,7 @@ _KEYS = {"DSC": "dsc", "DCE": "dce"}
 
 
 def write_session(job: Job) -> None:
-    """Convert every usable series of a session, and bring its masks to its reference.
+    """Convert every usable series and object of a session.
 
     A series that cannot be converted becomes a problem of the job; the others go on.
 
@@ -58,7 +57,6 @@ def write_session(job: Job) -> None:
     job.summary["reference"] = next(
         (kind for kind in ("T1w_ce", "T1w") if kind in job.summary["series"]), None
     )
-    job.summary["mask"] = _mask(job, manifest, sources["masks"])
     images = {entry["series_key"]: written["path"] for entry, written in converted}
     job.summary["objects"] = write_objects(job, manifest, sources["instances"], images)
     _scans(job, [written["path"] for _, written in converted])
@@ -190,54 +188,6 @@ def _preference(entry: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[f
         return (not entry["evaluable"], -entry["n_volumes"], entry["run"])
     # 3D and isotropic first: the anatomical reference carries every other space
     return (entry["acquisition"]["dimension"] != "3D", written["voxel_volume"], entry["run"])
-
-
-def _mask(job: Job, manifest: Mapping[str, Any], paths: Mapping[str, str]) -> str | None:
-    """Write the session's given mask on the grid of its anatomical reference."""
-    masks = manifest["masks"]
-    reference = job.summary["reference"]
-    if not masks:
-        return None
-    where = f"{manifest['center']}:{masks[0]['file']}"
-    if reference is None:
-        job.problem("given mask", f"no T1w series to place it on; in {where}", "send a T1w series")
-        return None
-    if len(masks) > 1:
-        job.warn(f"{len(masks)} masks given; the first is used: {where}")
-    try:
-        labels = _on_reference(job, Path(paths[masks[0]["file"]]), where)
-    except (AfterglowError, OSError, KeyError, ValueError) as error:
-        cause = error.what if isinstance(error, AfterglowError) else type(error).__name__
-        remedy = getattr(error, "remedy", "") or "check the file; `afterglow whereis` shows it"
-        job.problem("given mask", f"{cause}; in {where}", remedy)
-        return None
-    path = "derivatives/" + bids_path(*_unit(job), "lesions", "dseg", desc="given")
-    _, affine = load_nifti(job.out(job.summary["series"][reference]["path"]))
-    save_nifti(labels, affine, job.out(path), dtype=np.int16)
-    return path
-
-
-def _on_reference(job: Job, path: Path, where: str) -> Any:
-    mask, mask_affine = load_nifti(path)
-    image, affine = load_nifti(job.out(job.summary["series"][job.summary["reference"]]["path"]))
-    settings = job.study.bids
-    labels, resampled = to_grid(
-        mask.reshape(mask.shape[:3]),
-        mask_affine,
-        image.shape[:3],
-        affine,
-        tolerance=settings.mask_tolerance,
-    )
-    if resampled:
-        job.warn(f"given mask resampled to the grid of its image (nearest): {where}")
-    if settings.separate_lesions:
-        before = np.unique(labels).size
-        labels, dropped = separated(labels, settings.minimum_lesion_voxels)
-        if np.unique(labels).size > before:
-            job.warn(f"given mask holds one label; its connected parts are numbered: {where}")
-        if dropped:
-            job.warn(f"{dropped} parts of the given mask are smaller than the minimum: {where}")
-    return labels
 
 
 def _scans(job: Job, paths: list[str]) -> None:

@@ -129,6 +129,8 @@ def _write_ratings(job: Job, ratings: Mapping[str, Rating], grid: Grid) -> None:
         desc = "given" if name == chosen else f"given{name}"
         files[name] = "derivatives/" + _file(job, "dseg", desc=desc)
         save_nifti(rating.labels, grid.affine, job.out(files[name]), dtype=np.int16)
+        if any(item["resampled"] for item in rating.lesions):
+            job.warn(f"given mask resampled to the grid of its image (nearest): {name}")
         for item in rating.left_out:
             if item["reason"] == "empty":
                 job.warn(f"a given structure holds no voxel of the image: {item['file']}")

@@ -53,7 +53,7 @@ STAGES: dict[str, Stage] = {
             "bids",
             "session",
             (),
-            ("bids",),
+            ("bids", "lesions.given"),
             ("dcm2niix", "highdicom", "nipype", "pydicom", *_IMAGES),
         ),
         Stage(
