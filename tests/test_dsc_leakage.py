@@ -89,12 +89,12 @@ def test_data_without_leakage_hardly_change(model, adapt):
 
 @pytest.mark.parametrize("model", ["bsw", "bidirectional"])
 def test_late_and_slow_voxels_need_an_adapted_reference(model):
-    reference = np.interp(TIME, FINE, BASE)
-    shown = [
-        np.interp(TIME - delay, FINE, convolve(BASE, np.exp(-FINE / tau) / tau))
-        for delay, tau in ((2.0, 0.05), (0.5, 3.0), (1.2, 1.5))
-    ]
-    data = np.stack([reference, *shown])
+    data = np.stack(
+        [
+            np.interp(TIME - delay, FINE, convolve(BASE, np.exp(-FINE / transit) / transit))
+            for delay, transit in ((0.0, 4.5), (2.0, 4.5), (0.5, 6.5), (1.2, 9.0))
+        ]
+    )
     mask = np.arange(4) == 0
     errors = []
     for adapt in (False, True):
@@ -103,7 +103,7 @@ def test_late_and_slow_voxels_need_an_adapted_reference(model):
         errors.append(np.abs(area - 1).max())
     # The bidirectional model also has an efflux to explain a slow passage with.
     assert errors[0] > 0.08
-    assert errors[1] < (0.03 if model == "bsw" else 0.75 * errors[0])
+    assert errors[1] < (0.04 if model == "bsw" else 0.75 * errors[0])
 
 
 def test_censored_frames_do_not_matter():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from afterglow.lesions import regions
+from afterglow.lesions.basis import with_basis
 from afterglow.lesions.features import STATISTICS, Samples, Value, gather, hotspot, measure, ratios
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.measure import (
@@ -19,6 +20,7 @@ from afterglow.lesions.measure import (
     measure_maps,
     region_index,
 )
+from afterglow.lesions.relative import relative_values
 
 
 def cloud(values, n_region=None, spacing=1.0):
@@ -117,6 +119,41 @@ def test_relative_cbv_is_lesion_over_contralateral_white_matter(cells):
     assert (cell.unit, cell.normalization) == ("ratio", "contralateral_nawm")
     assert cells[1, "contralateral_nawm", "CBV", "median"].value.value == pytest.approx(2.0)
     assert cells[1, "lesion", "CBV", "ratio_p95"].value.value == pytest.approx(3.0)
+
+
+def test_tumor_burden_classes_are_fractions_of_the_lesion(cells):
+    shares = [cells[1, "lesion", "FTB", name] for name in ("low", "middle", "high")]
+    assert [c.value.value for c in shares] == pytest.approx([0.0, 0.0, 1.0])
+    assert shares[0].unit == "fraction"
+    shares = [cells[1, "contralateral_nawm", "FTB", name] for name in ("low", "middle", "high")]
+    assert [c.value.value for c in shares] == pytest.approx([1.0, 0.0, 0.0])
+    assert cells[2, "lesion", "FTB", "high"].value.reason == "too_small"
+
+
+def test_recovery_is_compared_as_a_logarithm():
+    ratio = Value(0.5, "", 9)
+    found = {name: v.value for _, name, v in relative_values("PSR", {"ratio_median": ratio})}
+    assert found == {"median": pytest.approx(np.log(0.5))}
+    negative = dict.fromkeys(("ratio_min", "ratio_sd"), Value(-0.2, "", 9))
+    (only,) = relative_values("PSR", negative)
+    assert only[1] == "min"
+    assert only[2].reason == "not_positive"
+    (height,) = relative_values("PHdR2s", {"ratio_max": ratio})
+    assert height == ("rPH", "max", ratio)
+
+
+def test_every_value_says_what_it_rests_on(cells):
+    stage = {
+        "domain": {"text": "outside; 3 T"},
+        "maps": {"CBV": {"leakage_model": "bsw", "window": "whole curve"}},
+    }
+    told = with_basis(cells.values(), stage)
+    assert {(c.leakage_model, c.window, c.domain) for c in told} == {
+        ("bsw", "whole curve", "outside; 3 T")
+    }
+    assert {c.normalization for c in told} == {"none", "contralateral_nawm"}
+    unknown = with_basis(list(cells.values())[:1], {})
+    assert (unknown[0].leakage_model, unknown[0].domain) == ("none", "unknown")
 
 
 def test_a_small_lesion_is_too_small_and_keeps_its_rows(cells):

@@ -23,7 +23,7 @@ class DSCConfig(Section):
     adapt_reference: bool = Field(
         True,
         description="Let the vascular curve of each voxel be the reference at its best delay and "
-        "dispersion, so that late or slow passage does not pass for leakage.",
+        "transit time, so that late or slow passage does not pass for leakage.",
     )
     deconvolution: Literal["osvd", "csvd", "ssvd", "tikhonov", "vascular"] = Field(
         "osvd", description="Deconvolution for CBF, MTT and Tmax."

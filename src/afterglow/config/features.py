@@ -61,3 +61,8 @@ class FeaturesConfig(Section):
     hotspot_radius: float = Field(
         3.0, gt=0, le=20, description="Radius of the hot spot, whose mean is reported (mm)."
     )
+    tumor_burden: tuple[float, float] = Field(
+        (1.0, 1.75),
+        description="Borders of the classes of fractional tumor burden (rCBV, ratio to reference "
+        "tissue).",
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from afterglow.lesions import regions
 from afterglow.lesions.features import Samples, Value, absent, gather, measure, ratios
 from afterglow.lesions.grids import Grid, coverage
+from afterglow.lesions.relative import BURDEN, UNITS, burden, relative_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from afterglow.lesions.regions import Piece, Plane, ReferenceSettings
 
 NO_REFERENCE = Value(float("nan"), "no_reference_tissue")
-RELATIVE_CBV = "rCBV"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +68,15 @@ class MeasureSettings:
     evaluable_fraction: float = 0.5
     min_voxels: int = 5
     hotspot_radius: float = 3.0
+    burden: tuple[float, float] = (1.0, 1.75)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the feature table without keys of the session."""
+    """One row of the feature table without keys of the session.
+
+    ``leakage_model``, ``window`` and ``domain`` say what a perfusion value rests on.
+    """
 
     label: int
     region: str
@@ -83,6 +87,9 @@ class Cell:
     model: str
     space: str
     normalization: str = "none"
+    leakage_model: str = "none"
+    window: str = "none"
+    domain: str = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,37 +165,37 @@ def _measure_lesion(
     settings: MeasureSettings,
 ) -> Iterator[Cell]:
     """Yield the cells of one lesion in one map."""
-    values = {name: _measure(space, image, voxels, settings) for name, voxels in own.items()}
+    clouds = {name: _cloud(space, image, voxels) for name, voxels in own.items()}
+    values = {name: _measure(clouds[name], image, own[name], settings) for name in own}
     reference, normalization = _reference(values)
     for name, found in values.items():
         place = (label, name, image.name)
         for statistic, value in found.items():
             yield Cell(*place, statistic, value, image.units, image.model, space.name)
-        for statistic, value in ratios(found, reference).items():
-            yield Cell(*place, statistic, value, "ratio", image.model, space.name, normalization)
-            if image.name == "CBV":
-                plain = statistic.removeprefix("ratio_")
-                yield Cell(
-                    label,
-                    name,
-                    RELATIVE_CBV,
-                    plain,
-                    value,
-                    "ratio",
-                    image.model,
-                    space.name,
-                    normalization,
-                )
+        over = ratios(found, reference)
+        made = [(image.name, statistic, value) for statistic, value in over.items()]
+        made += relative_values(image.name, over)
+        if image.name == "CBV":
+            shares = burden(clouds[name], found["median"], reference, settings.burden)
+            made += [(BURDEN, statistic, value) for statistic, value in shares.items()]
+        for title, statistic, value in made:
+            unit = UNITS.get(title, "ratio")
+            here = (label, name, title, statistic, value, unit, image.model, space.name)
+            yield Cell(*here, normalization)
+
+
+def _cloud(space: SpaceInput, image: MapInput, voxels: Voxels) -> Samples:
+    """Return the evaluable voxels of one region in one map."""
+    points = space.grid.world(voxels.index)
+    return gather(image.image, voxels.index, points, image.evaluable)
 
 
 def _measure(
-    space: SpaceInput, image: MapInput, voxels: Voxels, settings: MeasureSettings
+    samples: Samples, image: MapInput, voxels: Voxels, settings: MeasureSettings
 ) -> dict[str, Value]:
     """Return the statistics of one region in one map."""
     if voxels.reason or image.reason:
         return absent(voxels.reason or image.reason)
-    points = space.grid.world(voxels.index)
-    samples: Samples = gather(image.image, voxels.index, points, image.evaluable)
     return measure(
         samples, settings.min_voxels, settings.evaluable_fraction, settings.hotspot_radius
     )

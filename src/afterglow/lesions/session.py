@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from afterglow.lesions import dynamics
 from afterglow.lesions import edema as flair_edema
+from afterglow.lesions.basis import with_basis
 from afterglow.lesions.features import Value
 from afterglow.lesions.inputs import Find, load_grid, load_maps, load_space
 from afterglow.lesions.measure import (
@@ -83,7 +84,11 @@ class SessionLesions:
         """Settings of measurements in perfusion maps."""
         c = self.config
         return MeasureSettings(
-            c.coverage, c.evaluable_fraction, c.min_voxels_perfusion, c.hotspot_radius
+            c.coverage,
+            c.evaluable_fraction,
+            c.min_voxels_perfusion,
+            c.hotspot_radius,
+            c.tumor_burden,
         )
 
 
@@ -149,4 +154,4 @@ def measure_perfusion(
     curves = dynamics.curves_of(find, name, stage, index)
     if name == "dsc" and curves:
         cells += dynamics.curve_cells(curves, index, stage, session.config.min_voxels_perfusion)
-    return Measured(cells, curves + dynamics.arterial(find, name, stage))
+    return Measured(with_basis(cells, stage), curves + dynamics.arterial(find, name, stage))

@@ -71,7 +71,7 @@ def leakage_correct(
     max_kep : float
         Largest efflux rate tried (1/min).
     adapt : bool
-        Let each voxel's vascular curve be the reference at the best of 35 delays and dispersions
+        Let each voxel's vascular curve be the reference at the best of 35 delays and transit times
         (:func:`afterglow.perfusion.dsc_shapes.delayed_and_dispersed`). A voxel that is reached
         later or passed more slowly than the reference otherwise shows leakage it does not have:
         2 s of delay cost 9 % of CBV.

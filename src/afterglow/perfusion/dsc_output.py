@@ -38,6 +38,7 @@ UNITS = {
 }
 _LEAKAGE = ("CBV", "rCBV", "sRCBV", "K1", "K2", "kep")
 _UNCORRECTED = ("CBVraw", "PSR", "PH", "PHdR2s", "TTP")
+_NORMALIZATION = {"rCBV": "whole_brain_nawm", "sRCBV": "standard_scale"}
 _WINDOWS = {
     "whole": "whole curve",
     "first_pass": "first pass",
@@ -88,6 +89,7 @@ class DSCWriter:
                 "model": model,
                 "leakage_model": self._leakage(name),
                 "window": self._window(name),
+                "normalization": _NORMALIZATION.get(name, "none"),
                 "evaluable": mask,
                 "kind": "map",
             }

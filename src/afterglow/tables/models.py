@@ -231,8 +231,9 @@ class FeatureRow(Row):
         values=("lesion", "core", "rim", "shell", "contralateral_nawm", "whole_brain_nawm"),
     )
     map: str = column(
-        "Map measured; `rCBV` is leakage-corrected CBV over the reference median, `shape` the"
-        " mask itself.",
+        "Map measured. Made beside reference tissue: `rCBV` (leakage-corrected CBV), `rPH` (peak"
+        " height of delta R2*), `nPSRln` (logarithm of relative PSR), `FTB` (fractional tumor"
+        " burden by rCBV); `sRCBV` is on a standard scale; `shape` is the mask itself.",
         source="features",
     )
     statistic: str = column(
@@ -249,10 +250,21 @@ class FeatureRow(Row):
     normalization: str = column(
         "Reference tissue of a ratio.",
         source="features",
-        values=("none", "contralateral_nawm", "whole_brain_nawm"),
+        values=("none", "contralateral_nawm", "whole_brain_nawm", "standard_scale"),
     )
     model: str = column("Model of the map.", source="features")
     space: str = column("Grid on which it was measured.", values=("T1w", "dsc", "dce"))
+    leakage_model: str = column(
+        "Leakage correction of the DSC curves behind the number; `none` for uncorrected ones.",
+        source="dsc",
+        values=("none", "bsw", "bidirectional"),
+    )
+    window: str = column("Part of the dynamic series behind the number.", source="dsc, dce")
+    domain: str = column(
+        "Acquisition of the series: protocol, field, TE, TR, flip angle, preload, agent and dose,"
+        " each with `unknown` where nobody said.",
+        source="dsc, dce",
+    )
     record_id: str = column(RECORD, source="ledger")
 
 

@@ -35,6 +35,9 @@ def write_features(cells: Iterable[Cell], record_id: str, path: Path) -> int:
         "normalization": [c.normalization for c in cells],
         "model": [c.model for c in cells],
         "space": [c.space for c in cells],
+        "leakage_model": [c.leakage_model for c in cells],
+        "window": [c.window for c in cells],
+        "domain": [c.domain for c in cells],
         "record_id": [record_id] * len(cells),
     }
     columns: dict[str, Any] = {
