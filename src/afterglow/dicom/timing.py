@@ -194,6 +194,7 @@ def _repetition_is_volume(rows: Sequence[Row]) -> bool:
     """Tell whether the repetition time means the time of a volume: single-shot 2D only."""
     tokens = {str(t).upper() for t in rows[0].get("scanning_sequence") or ()}
     planar = "EP" in tokens or "ep" in str(rows[0].get("sequence_name") or "").lower()[:3]
+    planar = planar or str(rows[0].get("echo_planar") or "").upper() == "YES"
     return (
         rows[0].get("acquisition_type") == "2D"
         and planar
