@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 
 from afterglow.bids.names import bids_path
 
+# folder, suffix and fixed entities of classes whose name says neither
+_PLACES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "DWI": ("dwi", "dwi", {}),
+    "ADC": ("dwi", "ADC", {}),
+    "ASL": ("perf", "asl", {}),
+    "SWI": ("anat", "T2starw", {"acq": "swi"}),
+    "B1map": ("fmap", "TB1map", {}),
+}
 _TEXT = re.compile(r"^[\w .,:;+*/()=-]{0,64}$")
 
 # fields of the converter that may pass: measured or technical, never free text
@@ -78,6 +86,15 @@ def series_path(
         name = bids_path(subject, session, "anat", "VFA", flip=number)
     elif kind == "T1w_ce":
         name = bids_path(subject, session, "anat", "T1w", ce="gadolinium", run=run)
+    elif kind in _PLACES:
+        folder, suffix, entities = _PLACES[kind]
+        name = bids_path(subject, session, folder, suffix, run=run, **entities)
+    elif kind == "IR":
+        name = bids_path(subject, session, "anat", "IRT1", inv=number)
+    elif kind == "MP2RAGE" and entry["acquisition"]["combined"]:
+        name = bids_path(subject, session, "anat", "UNIT1", run=run)
+    elif kind == "MP2RAGE":
+        name = bids_path(subject, session, "anat", "MP2RAGE", inv=number)
     else:
         name = bids_path(subject, session, "anat", kind, run=run)
     return name
@@ -132,6 +149,8 @@ def sidecar(
         "SeriesClassRule": entry["rule"],
         "SeriesClassConfidence": entry["confidence"],
     }
+    if entry["class"] == "B1map":
+        content["Units"] = facts["b1_units"] or "arbitrary"
     if entry["class"] == "VFA":
         content["RepetitionTimeExcitation"] = facts["repetition_time"]
     if entry["frame_times"]:

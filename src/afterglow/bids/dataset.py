@@ -10,7 +10,10 @@ from afterglow.bids.sidecars import write_json
 
 BIDS_VERSION = "1.10.0"
 _DERIVED = "Perfusion maps, lesion masks and measurements made by Afterglow."
-_RAW_IGNORE = ("*_dsc.nii.gz", "*_dsc.json", "*_dce.nii.gz", "*_dce.json")
+# labelling needs facts that headers do not have; the others have no suffix in BIDS yet
+_RAW_IGNORE = tuple(
+    f"*_{kind}.{end}" for kind in ("dsc", "dce", "asl", "ADC") for end in ("nii.gz", "json")
+)
 _RAW_README = """\
 # {name}
 

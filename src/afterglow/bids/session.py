@@ -18,12 +18,15 @@ from afterglow.bids.sidecars import read_json, write_json
 from afterglow.dicom.convert import Series, convert
 from afterglow.dicom.deidentify import read_sources
 from afterglow.dicom.digests import append_digests
+from afterglow.dicom.manifest import FURTHER
 from afterglow.errors import AfterglowError
 
 if TYPE_CHECKING:
     from afterglow.provenance.job import Job
 
 _KEYS = {"DSC": "dsc", "DCE": "dce"}
+# mapping protocols, of which all series are needed
+_EVERY = {"VFA": "vfa", "IR": "ir", "MP2RAGE": "mp2rage"}
 
 
 def write_session(job: Job) -> None:
@@ -73,8 +76,11 @@ def _ordered(manifest: Mapping[str, Any]) -> list[tuple[dict[str, Any], int, int
     """Return the series with their number among those of their class and how many there are."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for entry in manifest["series"]:
-        groups[entry["class"]].append(entry)
+        combined = entry["class"] == "MP2RAGE" and entry["acquisition"]["combined"]
+        groups["UNIT1" if combined else entry["class"]].append(entry)
     groups["VFA"].sort(key=lambda e: (e["acquisition"]["flip_angles"][:1], e["run"]))
+    for kind in ("IR", "MP2RAGE"):
+        groups[kind].sort(key=lambda e: (e["acquisition"]["inversion_time"] or 0.0, e["run"]))
     return [
         (entry, number, len(entries))
         for entries in groups.values()
@@ -93,13 +99,7 @@ def _series(
     """Convert and write one series; None, and a problem, where that fails."""
     what = f"{entry['class']} series"
     try:
-        if entry["class"] == "VFA" and len(entry["acquisition"]["flip_angles"]) != 1:
-            raise AfterglowError(
-                f"a VFA series with flip angles {entry['acquisition']['flip_angles']}",
-                where=f"{manifest['center']}:{entry['instances'][0]['file']}",
-                expected="one flip angle per series",
-                remedy="export one series per flip angle",
-            )
+        _refuse_mixed(entry, f"{manifest['center']}:{entry['instances'][0]['file']}")
         series = convert(entry, sources, str(manifest["center"]))
         return _write(job, entry, number, runs, series)
     except AfterglowError as error:
@@ -107,7 +107,10 @@ def _series(
         cause = "; ".join(part for part in parts if part).replace(
             error.expected or "\0", f"expected {error.expected}"
         )
-        job.problem(what, cause, error.remedy or "look at the log of this stage")
+        if entry["class"] in FURTHER:
+            job.warn(f"{what} left out: {cause}")
+        else:
+            job.problem(what, cause, error.remedy or "look at the log of this stage")
     except Exception as error:  # noqa: BLE001 (one bad series never stops a session)
         place = traceback.extract_tb(error.__traceback__)[-1]
         file = entry["instances"][0]["file"] if entry["instances"] else ""
@@ -120,10 +123,29 @@ def _series(
     return None
 
 
+def _refuse_mixed(entry: Mapping[str, Any], where: str) -> None:
+    """Refuse a mapping series that mixes what its sidecar can say only once."""
+    facts, kind = entry["acquisition"], entry["class"]
+    several = {
+        "VFA": ("flip angle", len(facts["flip_angles"])),
+        "IR": ("inversion time", facts.get("n_inversion_times", 1)),
+    }
+    name, count = several.get(kind, ("", 1))
+    if count != 1:
+        raise AfterglowError(
+            f"a {kind} series with {count} values of its {name}",
+            where=where,
+            expected=f"one {name} per series",
+            remedy=f"export one series per {name}",
+        )
+
+
 def _write(
     job: Job, entry: dict[str, Any], number: int, runs: int, series: Series
 ) -> dict[str, Any]:
     subject, session = _unit(job)
+    if entry["class"] == "DWI" and series.gradients is None:
+        raise AfterglowError("a diffusion series without gradient directions")
     relative = "bids/" + series_path(subject, session, entry, number=number, runs=runs)
     step = frame_time(entry["frame_times"])
     paths = []
@@ -139,6 +161,10 @@ def _write(
             content["ConversionWarnings"] = series.warnings + series.notes
         write_json(job.out(path.replace(".nii.gz", ".json")), content)
         paths.append(path)
+    if entry["class"] == "DWI" and series.gradients is not None:
+        for end, rows in ((".bval", series.gradients[:1]), (".bvec", series.gradients[1:])):
+            lines = [" ".join(f"{value:g}" for value in row) for row in rows]
+            job.out(relative.replace(".nii.gz", end)).write_text("\n".join(lines) + "\n")
     for warning in series.warnings:
         job.warn(f"{entry['class']} series: {warning}")
     append_digests(
@@ -171,8 +197,13 @@ def _chosen(converted: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str,
         groups[entry["class"]].append((entry, written))
     chosen: dict[str, Any] = {}
     for kind, members in groups.items():
-        if kind == "VFA":
-            chosen["vfa"] = [written for _, written in members]
+        if kind in _EVERY:
+            chosen[_EVERY[kind]] = [
+                {**written, "combined": entry["acquisition"].get("combined", False)}
+                if kind == "MP2RAGE"
+                else written
+                for entry, written in members
+            ]
             continue
         members.sort(key=lambda item: _preference(*item))
         best = dict(members[0][1])

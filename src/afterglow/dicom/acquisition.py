@@ -63,6 +63,9 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
         "echo_times": [round(value / 1000.0, 7) for value in facts["echo_times"]],
         "flip_angles": facts["flip_angles"],
         "inversion_time": _seconds(facts["inversion_time"]),
+        "n_inversion_times": facts["n_inversion_times"],
+        "combined": bool({"UNI", "UNI-DEN"} & set(facts["image_type"])),
+        "b1_units": _b1_units(row, facts),
         "dimension": "3D" if facts["is_3d"] else "2D",
         "epi": facts["epi"],
         "spin_echo": facts["spin_echo"],
@@ -84,6 +87,11 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
         "slice_times": slice_times(volumes),
         "slice_normal": slice_normal(row),
     }
+
+
+def _b1_units(row: Row, facts: dict[str, Any]) -> str | None:
+    """Return the unit of a flip-angle map where the vendor's convention is known, else None."""
+    return "percent" if row["vendor"] == "Philips" and "B1" in facts["image_type"] else None
 
 
 def dose(agent: str | None, row: Row) -> float | None:

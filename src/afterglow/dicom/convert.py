@@ -26,7 +26,7 @@ class Series:
 
     ``array`` has shape (x, y, z) or (x, y, z, n), or (x, y, z, n, echoes) for several echoes;
     ``header`` is the converter's sidecar (empty where ``reader`` is ``afterglow``); ``notes`` are
-    for the sidecar only.
+    for the sidecar only; ``gradients`` (4, n) are b values and directions of a diffusion series.
     """
 
     array: NDArray[Any]
@@ -36,6 +36,7 @@ class Series:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     intakes: list[Intake] = field(default_factory=list)
+    gradients: NDArray[np.float64] | None = None
 
 
 def convert(
@@ -128,7 +129,7 @@ def _by_converter(
         if wrong and not mosaic and len(volumes) > 1:
             order = true_order(first.array, first.affine, volumes)
             if order is not None:
-                fitting = [replace(image, array=image.array[..., order]) for image in fitting]
+                fitting = [_reordered(image, order) for image in fitting]
                 warnings = ["volumes of dcm2niix were put into the order of the headers"]
                 wrong = ""
     except AfterglowError as error:
@@ -139,7 +140,14 @@ def _by_converter(
     array = fitting[0].array
     if echoes > 1:
         array = np.stack([image.array for image in fitting], axis=-1)
-    return Series(array, first.affine, first.sidecar, "dcm2niix", warnings)
+    series = Series(array, first.affine, first.sidecar, "dcm2niix", warnings)
+    series.gradients = fitting[0].gradients
+    return series
+
+
+def _reordered(image: Converted, order: list[int]) -> Converted:
+    gradients = None if image.gradients is None else image.gradients[:, order]
+    return replace(image, array=image.array[..., order], gradients=gradients)
 
 
 def _stacked(images: list[Converted], count: int, echoes: int) -> list[Converted]:

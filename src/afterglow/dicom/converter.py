@@ -25,6 +25,7 @@ class Converted:
     affine: NDArray[np.float64]
     sidecar: dict[str, Any]
     name: str
+    gradients: NDArray[np.float64] | None = None
 
 
 def dcm2niix(files: Sequence[Path], work: Path) -> list[Converted]:
@@ -130,4 +131,14 @@ def _load(path: Path) -> Converted:
         array = np.asarray(image.dataobj, dtype=np.float32)
     sidecar = path.with_suffix(".json")
     content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
-    return Converted(array, np.asarray(image.affine, dtype=np.float64), content, path.stem)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    return Converted(array, affine, content, path.stem, _gradients(path))
+
+
+def _gradients(path: Path) -> NDArray[np.float64] | None:
+    """Return b values (s/mm2) and directions, shape (4, n), where the converter wrote them."""
+    values, directions = path.with_suffix(".bval"), path.with_suffix(".bvec")
+    if not values.exists() or not directions.exists():
+        return None
+    rows = [np.loadtxt(values, ndmin=2), np.loadtxt(directions, ndmin=2)]
+    return np.vstack(rows) if rows[0].shape[1] == rows[1].shape[1] else None

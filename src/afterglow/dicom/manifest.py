@@ -9,7 +9,11 @@ from typing import Any
 from afterglow.dicom.acquisition import acquisition
 from afterglow.dicom.deidentify import Secret
 
-CONVERTED = ("T1w", "T1w_ce", "T2w", "FLAIR", "VFA", "DSC", "DCE")
+# what the stages of the DAG read, then what is converted for people and other programs
+NEEDED = ("T1w", "T1w_ce", "T2w", "FLAIR", "VFA", "DSC", "DCE")
+MAPPING = ("IR", "MP2RAGE", "B1map")
+FURTHER = ("DWI", "ADC", "SWI", "ASL")
+CONVERTED = (*NEEDED, *MAPPING, *FURTHER)
 _START_LAST = float("inf")
 
 

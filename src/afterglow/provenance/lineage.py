@@ -13,7 +13,7 @@ from afterglow.provenance.records import read_record, read_state, state_path, un
 
 _SERIES_OF = {
     "dsc": ("DSC",),
-    "dce": ("DCE", "VFA", "IR", "B1"),
+    "dce": ("DCE", "VFA", "IR", "MP2RAGE", "B1map"),
 }
 
 
