@@ -25,7 +25,6 @@ _TEXT = re.compile(r"^[\w .,:;+*/()=-]{0,64}$")
 _ALLOWED = (
     "AcquisitionMatrixPE",
     "BandwidthPerPixelPhaseEncode",
-    "CoilCombinationMethod",
     "ConversionSoftware",
     "ConversionSoftwareVersion",
     "DerivedVendorReportedEchoSpacing",
@@ -33,7 +32,6 @@ _ALLOWED = (
     "EffectiveEchoSpacing",
     "ImageOrientationPatientDICOM",
     "InPlanePhaseEncodingDirectionDICOM",
-    "MatrixCoilMode",
     "MultibandAccelerationFactor",
     "NonlinearGradientCorrection",
     "ParallelReductionFactorInPlane",
@@ -46,7 +44,6 @@ _ALLOWED = (
     "PhaseEncodingPolarityGE",
     "PhaseEncodingSteps",
     "PixelBandwidth",
-    "ReceiveCoilActiveElements",
     "ReconMatrixPE",
     "SAR",
     "SpacingBetweenSlices",

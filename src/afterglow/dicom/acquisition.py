@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from afterglow.dicom.technical import technical
 from afterglow.dicom.volumes import Row, Volumes
 
 # trade names and parts of names, and how much a millilitre holds (mmol)
@@ -22,7 +22,6 @@ _AGENTS: dict[str, tuple[tuple[str, ...], float]] = {
     "gadoversetamide": (("gadoverset", "optimark"), 0.5),
     "gadopiclenol": (("gadopiclenol", "elucirem", "vueway"), 0.5),
 }
-_CODE = re.compile(r"[^A-Za-z0-9*_+.\- ]")
 
 
 def normalized_agent(text: str | None) -> str | None:
@@ -57,7 +56,7 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
     agent = normalized_agent(row.get("contrast_agent") or row.get("contrast_ingredient"))
     return {
         "vendor": row["vendor"],
-        "model": _code(row.get("model")),
+        "model": technical(row.get("model")),
         "field_strength": _rounded(row.get("field_strength")),
         "repetition_time": _seconds(facts["repetition_time"]),
         "echo_times": [round(value / 1000.0, 7) for value in facts["echo_times"]],
@@ -70,16 +69,16 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
         "epi": facts["epi"],
         "spin_echo": facts["spin_echo"],
         "gradient_echo": facts["gradient_echo"],
-        "scanning_sequence": [_code(t) for t in row.get("scanning_sequence") or ()],
-        "sequence_variant": [_code(t) for t in row.get("sequence_variant") or ()],
-        "scan_options": [_code(t) for t in row.get("scan_options") or ()],
-        "sequence_name": _code(row.get("sequence_name") or row.get("pulse_sequence")),
+        "scanning_sequence": [technical(t) for t in row.get("scanning_sequence") or ()],
+        "sequence_variant": [technical(t) for t in row.get("sequence_variant") or ()],
+        "scan_options": [technical(t) for t in row.get("scan_options") or ()],
+        "sequence_name": technical(row.get("sequence_name") or row.get("pulse_sequence")),
         "slice_thickness": row.get("slice_thickness") or frame.get("slice_thickness"),
         "pixel_spacing": row.get("pixel_spacing") or frame.get("pixel_spacing"),
         "n_positions": facts["n_positions"],
         "n_expected": row.get("n_temporal"),
         "matrix": [row.get("columns"), row.get("rows")],
-        "phase_direction": _code(row.get("phase_direction")),
+        "phase_direction": technical(row.get("phase_direction")),
         "contrast_agent": agent,
         "contrast_volume": row.get("contrast_volume"),
         "dose": dose(agent, row),
@@ -126,10 +125,6 @@ def slice_normal(row: Row) -> list[float] | None:
         return None
     normal = np.cross(cosines[:3], cosines[3:]) * [-1.0, -1.0, 1.0]
     return [round(float(value), 6) + 0.0 for value in normal]
-
-
-def _code(text: str | None) -> str | None:
-    return _CODE.sub("", text)[:32].strip() if text else None
 
 
 def _seconds(milliseconds: float | None) -> float | None:
