@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan, full_plan
+from afterglow.phantom import site_tables
+from afterglow.phantom.plan import CohortPlan, SubjectPlan, full_plan
 
 Size = Literal["tiny", "small", "full"]
 SEED = 20190304
@@ -164,24 +164,17 @@ def write_tables(directory: Path, plan: CohortPlan) -> Path:
         json.dumps(layout, indent=1) + "\n", encoding="utf-8"
     )
     rows = [row for record in records for row in record["lesions"]]
-    _write_csv(directory / "truth" / "truth.csv", rows)
+    site_tables.write_csv(directory / "truth" / "truth.csv", rows)
     for center in plan.centers:
-        masks = [
-            {
-                "patient": entry["patient"],
-                "study_date": entry["study_date"],
-                "file": Path(entry["mask"]).name,
-                "rater": "reader-1",
-            }
-            for entry in layout
-            if entry["center"] == center.name and entry["mask"]
-        ]
-        if not masks:
-            continue
-        _write_csv(directory / "masks" / center.name / "masks.csv", masks)
-    _write_csv(directory / "clinical.csv", [row for s in plan.subjects for row in _clinical(s)])
-    _write_csv(directory / "outcomes.csv", _outcomes(plan, rows))
-    return _write_study(directory, plan)
+        site_tables.write_masks(directory, center, layout)
+        site_tables.write_labels(directory, plan, center)
+    if decided := site_tables.decisions(plan):
+        site_tables.write_csv(directory / "decisions.csv", decided)
+    site_tables.write_csv(
+        directory / "clinical.csv", [row for s in plan.subjects for row in site_tables.clinical(s)]
+    )
+    site_tables.write_csv(directory / "outcomes.csv", site_tables.outcomes(plan, rows))
+    return site_tables.write_study(directory, plan)
 
 
 def series_folder(directory: Path, patient: str, study_date: str, series: str) -> Path:
@@ -265,85 +258,3 @@ def _record_path(directory: Path, subject: SubjectPlan, visit: int) -> Path:
 
 def _mask_path(directory: Path, subject: SubjectPlan, visit: int) -> Path:
     return directory / "masks" / subject.center / f"{_session_name(subject, visit)}.nii.gz"
-
-
-def _clinical(subject: SubjectPlan) -> list[dict[str, Any]]:
-    return [
-        {
-            "patient": subject.patient,
-            "lesion": spec.number,
-            "course": 1,
-            "srs_date": f"{subject.srs_date:%Y%m%d}",
-            "dose_gy": subject.dose_gy,
-            "fractions": subject.fractions,
-            "histology": subject.histology,
-            "sex": subject.sex,
-        }
-        for spec in subject.lesions
-    ]
-
-
-def _outcomes(plan: CohortPlan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the label of every growing lesion, with its place at its first visit.
-
-    The first visit, because no later session then changes the row.
-    """
-    out = []
-    for subject in plan.subjects:
-        for spec in subject.lesions:
-            seen = [
-                r for r in rows if (r["patient"], r["lesion"]) == (subject.patient, spec.number)
-            ]
-            if spec.kind == "stable" or not seen:
-                continue
-            first = seen[0]
-            out.append(
-                {
-                    "patient": subject.patient,
-                    "lesion": spec.number,
-                    "study_date": first["study_date"],
-                    **{key: first[key] for key in ("centroid_x", "centroid_y", "centroid_z")},
-                    "label": spec.kind,
-                    "basis": "resection" if spec.kind == "progression" else "imaging-follow-up",
-                    "date": f"{subject.srs_date.replace(year=subject.srs_date.year + 1):%Y%m%d}",
-                    "blinded": "true",
-                }
-            )
-    return out
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _write_study(directory: Path, plan: CohortPlan) -> Path:
-    import yaml
-
-    content = {
-        "study": "afterglow-demo",
-        "out": "out",
-        "centers": [_center(center) for center in plan.centers],
-        "clinical": "clinical.csv",
-        "outcomes": "outcomes.csv",
-        "report": {"truth": "truth/truth.csv"},
-    }
-    path = directory / "study.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return path
-
-
-def _center(center: CenterPlan) -> dict[str, Any]:
-    given = {"masks": f"masks/{center.name}/masks.csv"} if center.masks == "nifti" else {}
-    return {
-        "name": center.name,
-        "dicom": [f"incoming/{center.name}"],
-        **given,
-        "contrast_agent": center.agent,
-        "dose": center.dose,
-        "preload": center.preload,
-        "hematocrit": center.hematocrit,
-    }

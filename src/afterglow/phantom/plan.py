@@ -151,6 +151,8 @@ class CenterPlan:
     masks : str
         How the center gives its lesion masks: as files with a list, as objects in the archive, or
         not at all.
+    own_labels : bool
+        Whether the center names its subjects and visits itself.
     """
 
     name: str
@@ -164,6 +166,7 @@ class CenterPlan:
     dce_dose: float | None = None
     order: tuple[Part, ...] = ("vfa", "dce", "dsc")
     masks: Literal["nifti", "seg", "none"] = "nifti"
+    own_labels: bool = False
 
     def dose_of(self, series: Literal["dce", "dsc"]) -> float:
         """Return the dose injected during a dynamic series, mmol/kg."""
@@ -200,6 +203,7 @@ SOUTH = CenterPlan(
     0.40,
     dce_dose=0.05,
     masks="seg",
+    own_labels=True,
 )
 WEST = CenterPlan(
     "west",
