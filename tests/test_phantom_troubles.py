@@ -20,6 +20,7 @@ from afterglow.dicom.index import build_index
 from afterglow.dicom.result import IndexResult
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.perfusion.dce_t10 import t10_of
+from afterglow.perfusion.dsc_stage import preload_of
 from afterglow.perfusion.dynamic import _entry
 from afterglow.phantom import cohort
 from afterglow.phantom.plan import Trouble, TroubleKind
@@ -69,6 +70,7 @@ def test_no_dce_leaves_dsc_without_preload_and_dce_not_evaluable(tmp_path: Path)
     assert classes == {"T1w", "T1w_ce", "FLAIR", "DSC"}
     facts = found.manifest()["facts"]
     assert (facts["injections"], facts["preload_evidence"]) == (["DSC"], "none_seen")
+    assert preload_of("dce", facts)[0] == "none"
     with pytest.raises(NotEvaluable, match="no_dce_series"):
         _entry("dce", {"series": {"dsc": {}}}, ())
 

@@ -64,10 +64,11 @@ def run_session(
     found = gather(find, bids, anat, problems)
     result = analyse(found.series, config)
     start, stop = result.windows.baseline
+    preload, doubts = preload_of(center.preload, bids.get("facts") or {})
     domain = domain_of(
-        found.sidecar, found.series.time, center, stop - start, found.series.echo_times
+        found.sidecar, found.series.time, center, stop - start, found.series.echo_times, preload
     )
-    session = DSCSession(warnings=found.warnings + result.warnings)
+    session = DSCSession(warnings=found.warnings + result.warnings + doubts)
     base = f"{folder}/perf/{stem}_space-dsc"
     session.summary = write_analysis(out, base, found, result, config, domain)
     figure = f"{folder}/figures/{stem}_desc-dsc_perfusion.png"
@@ -76,12 +77,30 @@ def run_session(
     return session
 
 
+def preload_of(site: str | None, facts: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """Return the preload of one session, and a doubt where the site's word does not hold for it.
+
+    Where DCE serves as the preload, a session in which no DCE came before DSC had none.
+
+    Examples
+    --------
+    >>> preload_of("dce", {"preload_evidence": "dce_before_dsc"})
+    ('dce', [])
+    >>> preload_of("dce", {"preload_evidence": "none_seen"})[0]
+    'none'
+    """
+    if site == "dce" and facts.get("preload_evidence") == "none_seen":
+        return "none", ["the site preloads by DCE, but no DCE came before DSC in this session"]
+    return site, []
+
+
 def domain_of(
     sidecar: dict[str, Any],
     time: Any,
     center: CenterConfig | None,
     n_baseline: int,
     echo_times: tuple[float, ...],
+    preload: str | None = None,
 ) -> AcquisitionDomain:
     """Return the acquisition domain from a sidecar and what the center knows."""
 
@@ -95,7 +114,7 @@ def domain_of(
         echo_times=echo_times,
         repetition_time=float(np.median(np.diff(time))),
         flip_angle=number("FlipAngle"),
-        preload=center.preload if center else None,
+        preload=preload,
         agent=agent,
         dose=center.dose if center else None,
         n_baseline=n_baseline,
