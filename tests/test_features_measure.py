@@ -152,6 +152,8 @@ def test_every_value_says_what_it_rests_on(cells):
         ("bsw", "whole curve", "outside; 3 T")
     }
     assert {c.normalization for c in told} == {"none", "contralateral_nawm"}
+    (plain,) = with_basis(list(cells.values())[:1], {"domain": {"tr": 0.005, "flip_angle": 15.0}})
+    assert plain.domain == "flip_angle 15.0; tr 0.005"
     unknown = with_basis(list(cells.values())[:1], {})
     assert (unknown[0].leakage_model, unknown[0].domain) == ("none", "unknown")
 

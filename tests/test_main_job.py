@@ -122,6 +122,26 @@ def test_the_record_of_every_number_leads_to_instances(demo: Demo) -> None:
     assert absent == []
 
 
+def test_every_perfusion_value_says_what_it_rests_on(demo: Demo) -> None:
+    rows = [row for row in demo.table("features") if row["space"] == "dsc"]
+    assert {"rCBV", "CBV", "CBVraw", "CBF", "PSR", "rPH", "nPSRln", "FTB", "sRCBV"} <= {
+        row["map"] for row in rows
+    }
+    for row in rows:
+        raw = row["map"] in {"CBVraw", "PSR", "PH", "PHdR2s", "TTP", "rPH", "nPSRln"}
+        assert row["leakage_model"] == ("none" if raw else "bsw")
+        assert row["window"] not in {"", "none"}
+        assert "preload " in row["domain"]
+        assert "TE " in row["domain"]
+        compared = row["map"] in {"rCBV", "rPH", "nPSRln", "FTB"} or "ratio" in row["statistic"]
+        if compared and row["value"] is not None:
+            assert row["normalization"] in {"contralateral_nawm", "whole_brain_nawm"}
+        if row["map"] == "sRCBV" and "ratio" not in row["statistic"]:
+            assert row["normalization"] == "standard_scale"
+    protocols = {row["domain"].split(";")[0] for row in rows}
+    assert protocols <= {"consensus_preload", "consensus_low_flip", "outside", "unknown"}
+
+
 def test_lesions_keep_their_identity_over_time(demo: Demo) -> None:
     by_lesion: dict[tuple[str, str], set[str]] = {}
     for row in demo.table("lesions"):

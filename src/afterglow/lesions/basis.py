@@ -23,7 +23,7 @@ def with_basis(cells: Iterable[Cell], stage: Mapping[str, Any]) -> list[Cell]:
         Summary of the stage that made the maps. Values of a mean curve rest on the same windows
         as the map of their name; a map that names no window is of the whole series.
     """
-    domain = str((stage.get("domain") or {}).get("text") or "unknown")
+    domain = _domain_text(stage.get("domain") or {})
     maps = stage.get("maps") or {}
     known: dict[str, dict[str, Any]] = {}
     out = []
@@ -41,3 +41,12 @@ def with_basis(cells: Iterable[Cell], stage: Mapping[str, Any]) -> list[Cell]:
             del facts["normalization"]
         out.append(replace(cell, **facts))
     return out
+
+
+def _domain_text(domain: Mapping[str, Any]) -> str:
+    """Return the stage's own line on its acquisition, else its single facts in order of name."""
+    if domain.get("text"):
+        return str(domain["text"])
+    facts = {k: v for k, v in domain.items() if isinstance(v, str | int | float)}
+    told = "; ".join(f"{name} {value}" for name, value in sorted(facts.items()))
+    return told or "unknown"
