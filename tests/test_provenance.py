@@ -173,8 +173,8 @@ def test_an_equal_result_keeps_the_first_record_and_another_replaces_it(tmp_path
 def test_checkpoints_chain(tmp_path: Path) -> None:
     for key in ("a", "b", "c"):
         write_record(tmp_path, record(key))
-        assert append_checkpoint(tmp_path) is not None
-    assert append_checkpoint(tmp_path) is None
+        assert append_checkpoint(tmp_path) == [key]
+    assert append_checkpoint(tmp_path) == []
     assert check_checkpoints(tmp_path) == []
     second = tmp_path / "ledger/checkpoints/000002.json"
     content = json.loads(second.read_text())

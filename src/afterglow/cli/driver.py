@@ -17,10 +17,12 @@ from afterglow.cli.progress import Progress
 from afterglow.config import Study
 from afterglow.config.resources import resource
 from afterglow.errors import AfterglowError, ExitCode
+from afterglow.provenance.catalog import CATALOG, extend, rebuild
 from afterglow.provenance.checkpoint import append_checkpoint
-from afterglow.provenance.dag import ABSENT, Dag, JobId, load_dag, write_tickets
+from afterglow.provenance.dag import ABSENT, TICKETS, Dag, JobId, load_dag, write_tickets
 from afterglow.provenance.plan import Reason, plan_jobs
 from afterglow.provenance.records import read_state, write_atomically
+from afterglow.provenance.settled import write_snapshot
 from afterglow.provenance.stages import STAGES
 from afterglow.provenance.store import entry
 from afterglow.provenance.trust import Digests
@@ -318,11 +320,24 @@ def _absent(dag: Dag, planned: dict[JobId, list[Reason]]) -> list[dict[str, str 
 @contextmanager
 def _checkpointed(out: Path) -> Iterator[None]:
     """Cover whatever was recorded by a checkpoint, however the run ends."""
+    # A driver that was killed left its tickets, which say what it may have recorded.
+    _cover(out)
     try:
         yield
     finally:
-        append_checkpoint(out)
+        _cover(out)
         shutil.rmtree(out / ".work", ignore_errors=True)
+
+
+def _cover(out: Path) -> None:
+    keys = [path.stem for path in (out / TICKETS).glob("*.json")]
+    news = append_checkpoint(out, keys) if keys else []
+    if not (out / CATALOG).is_dir():
+        rebuild(out)
+    elif news:
+        extend(out, news)
+    if keys:
+        write_snapshot(out)
 
 
 def _forget_absent(study: Study) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from afterglow.provenance.catalog import known_records, standing_records
 from afterglow.provenance.checkpoint import check_checkpoints, covered_records
-from afterglow.provenance.dag import Dag
+from afterglow.provenance.dag import TICKETS, Dag, JobId
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
 from afterglow.provenance.records import read_record, read_states, record_path, state_path
+from afterglow.provenance.settled import Settled, split_states
 from afterglow.provenance.trust import Digests
 
 FindingClass = Literal["TAMPERED", "MISSING", "UNTRACKED", "ORPHAN", "STALE"]
@@ -45,10 +48,13 @@ def verify(dag: Dag, *, deep: bool = False) -> list[Finding]:
     """
     root = dag.study.out
     digests = Digests(root, deep=deep)
-    states = list(read_states(root))
-    findings = [*_ledger(root), *_untracked(root, states)]
+    states, settled = list(read_states(root)), Settled()
+    if not deep:
+        states, settled = split_states(root)
+    findings = [*_ledger(root, deep=deep), *_untracked(root, states, settled)]
     for state in states:
         findings.extend(_state(dag, state, digests))
+    findings.extend(_settled(dag, settled, digests))
     findings.extend(_manifests(dag))
     digests.save()
     return sorted(set(findings), key=lambda f: (f.kind, f.path, f.detail))
@@ -65,14 +71,19 @@ def verify_json(findings: list[Finding]) -> dict[str, Any]:
     }
 
 
+def _place(dag: Dag, job: JobId, key: str) -> Iterator[Finding]:
+    """Compare the key of a state with what is planned in its place."""
+    planned, where = dag.jobs.get(job), state_path(*job)
+    if planned is None:
+        yield Finding("ORPHAN", where, key, "its session or subject has left the plan")
+    elif planned.key != key:
+        yield Finding("STALE", where, key, "the planned key differs: run the study again")
+
+
 def _state(dag: Dag, state: State, digests: Digests) -> Iterator[Finding]:
     root = dag.study.out
     where = state_path(state.stage, state.subject, state.session)
-    planned = dag.jobs.get((state.stage, state.subject, state.session))
-    if planned is None:
-        yield Finding("ORPHAN", where, state.key, "its session or subject has left the plan")
-    elif planned.key != state.key:
-        yield Finding("STALE", where, state.key, "the planned key differs: run the study again")
+    yield from _place(dag, (state.stage, state.subject, state.session), state.key)
     record = read_record(root, state.key)
     if record is None:
         yield Finding(
@@ -84,38 +95,65 @@ def _state(dag: Dag, state: State, digests: Digests) -> Iterator[Finding]:
         yield Finding("TAMPERED", where, state.key, "state and record disagree")
     stats = record.get("stats", {})
     for path, digest in recorded.items():
-        verdict = digests.check(path, digest, stats.get(path))
-        if verdict == "missing":
-            yield Finding("MISSING", path, state.key, "recorded output is absent")
-        elif verdict == "tampered":
-            yield Finding(
-                "TAMPERED", path, state.key, f"sha256 differs from the recorded {digest[:12]}"
-            )
+        yield from _output(state.key, path, digest, stats.get(path), digests)
     for parent in record["inputs"]["records"]:
         if read_record(root, parent["record_id"]) is None:
             path = str(record_path(root, parent["record_id"]).relative_to(root))
             yield Finding("MISSING", path, state.key, "parent record is absent")
 
 
-def _ledger(root: Path) -> Iterator[Finding]:
-    for path, detail in check_checkpoints(root):
+def _settled(dag: Dag, settled: Settled, digests: Digests) -> Iterator[Finding]:
+    """Check the states that stand as they were catalogued, without opening them."""
+    for job, key in settled.jobs.items():
+        yield from _place(dag, job, key)
+    for key, path, digest, token in settled.outputs:
+        yield from _output(key, path, digest, token, digests)
+
+
+def _output(
+    key: str, path: str, digest: str, token: list[int] | None, digests: Digests
+) -> Iterator[Finding]:
+    verdict = digests.check(path, digest, token)
+    if verdict == "missing":
+        yield Finding("MISSING", path, key, "recorded output is absent")
+    elif verdict == "tampered":
+        yield Finding("TAMPERED", path, key, f"sha256 differs from the recorded {digest[:12]}")
+
+
+def _ledger(root: Path, *, deep: bool) -> Iterator[Finding]:
+    for path, detail in check_checkpoints(root, deep=deep):
         yield Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
-    for key, digest in covered_records(root).items():
-        path = record_path(root, key)
-        where = path.relative_to(root).as_posix()
-        if not path.exists():
+    known = {} if deep else known_records(root)
+    standing, covered = standing_records(root), covered_records(root)
+    for key, digest in covered.items():
+        where = record_path(root, key).relative_to(root).as_posix()
+        if key not in standing:
             yield Finding("MISSING", where, key, "record that a checkpoint covers")
-        elif file_digest(path) != digest:
+            continue
+        told = known.get(key)
+        trusted = told is not None and told.token == standing[key]
+        found = told.digest if told and trusted else file_digest(record_path(root, key))
+        if found != digest:
             yield Finding("TAMPERED", where, key, "record differs from its checkpoint")
+    at_work = {path.stem for path in (root / TICKETS).glob("*.json")}
+    for key in standing.keys() - covered.keys() - at_work:
+        where = record_path(root, key).relative_to(root).as_posix()
+        yield Finding("UNTRACKED", where, key, "no checkpoint vouches for this record")
 
 
-def _untracked(root: Path, states: list[State]) -> Iterator[Finding]:
+def _untracked(root: Path, states: list[State], settled: Settled) -> Iterator[Finding]:
     known = {path for state in states for path in state.outputs}
+    known.update(path for _, path, *_ in settled.outputs)
     for folder in _TRACKED_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            relative = path.relative_to(root).as_posix()
-            if path.is_file() and relative not in known:
+        for path in _files_below(root / folder):
+            relative = path[len(str(root)) + 1 :]
+            if relative not in known:
                 yield Finding("UNTRACKED", relative, None, "no record names this file")
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        yield from (f"{parent}/{name}" for name in names)
 
 
 def _manifests(dag: Dag) -> Iterator[Finding]:
