@@ -6,12 +6,15 @@ import json
 import os
 import runpy
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from afterglow.cli.driver import Selection, run_study
 from afterglow.config import Study, load_study
 from afterglow.config.resources import resource
 from afterglow.provenance.dag import Dag, JobId
@@ -29,6 +32,11 @@ from afterglow.provenance.digest import value_digest
 from afterglow.provenance.wrapper import run
 
 STAGE = "{stage}"
+
+
+def library():
+    """What this stage would compute with: its code enters the key."""
+    {library}
 
 
 def main(job):
@@ -55,6 +63,11 @@ def main(job):
 if __name__ == "__main__":
     run(snakemake, main)  # noqa: F821
 '''
+
+LIBRARY = {
+    "dsc": "from afterglow.perfusion import dsc_domain",
+    "cohort": "from afterglow.perfusion import arrival",
+}
 
 
 @dataclass
@@ -89,7 +102,13 @@ class FakeStudy:
         else:
             path.write_text(kind)
 
-    def write_plan(self, sessions: list[tuple[str, str]], *, has_mask: bool = True) -> None:
+    def write_plan(
+        self,
+        sessions: list[tuple[str, str]],
+        *,
+        has_mask: bool = True,
+        edit: dict[tuple[str, str], Callable[[Any], None]] | None = None,
+    ) -> None:
         """Write manifests and the plan table; the first session of a subject is its reference."""
         rows = []
         first: dict[str, str] = {}
@@ -103,8 +122,10 @@ class FakeStudy:
                 "class": "DSC",
                 "instances": [{"sop": "0123456789ab", "file": "ba9876543210", "header": "00"}],
             }
-            content = {"center": "north", "subject": subject, "session": session}
-            manifest.write_text(json.dumps({**content, "series": [series], "masks": []}))
+            content: dict[str, Any] = {"center": "north", "subject": subject, "session": session}
+            content |= {"series": [series], "masks": []}
+            (edit or {}).get((subject, session), lambda _: None)(content)
+            manifest.write_text(json.dumps(content))
             rows.append(
                 {
                     "center": "north",
@@ -130,6 +151,17 @@ def run_in_process(dag: Dag, jobs: list[JobId]) -> None:
         run_job(dag.study, dag.jobs[job_id], script["main"])
 
 
+def finish_in_process(fake: FakeStudy) -> None:
+    """Run a fake study to its end without Snakemake, one session later than the others.
+
+    Two runs, so that there are two checkpoints.
+    """
+    fake.write_plan(SESSIONS[:-1])
+    for _ in range(2):
+        run_study(fake.load(), fake.study_file, Selection(), cores=1, runner=run_in_process)
+        fake.write_plan(SESSIONS)
+
+
 def make_fake_study(folder: Path) -> FakeStudy:
     """Create a fake study with two subjects of two sessions each."""
     fake = FakeStudy(folder)
@@ -142,7 +174,8 @@ def make_fake_study(folder: Path) -> FakeStudy:
     scripts = fake.resources / "scripts"
     scripts.mkdir()
     for stage in STAGES:
-        (scripts / f"{stage}.py").write_text(SCRIPT.format(stage=stage))
+        text = SCRIPT.format(stage=stage, library=LIBRARY.get(stage, "return None"))
+        (scripts / f"{stage}.py").write_text(text)
     fake.write_plan(
         [("s1", "20190101"), ("s1", "20190301"), ("s2", "20190105"), ("s2", "20190305")]
     )

@@ -17,7 +17,8 @@ from afterglow.cli.driver import RunResult, Selection, exit_code, plan_study, ru
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
 from afterglow.provenance.dag import JobId, load_dag
-from afterglow.provenance.lineage import _leaves, _walk
+from afterglow.provenance.leaves import leaves_of
+from afterglow.provenance.lineage import _walk
 from afterglow.provenance.plan import Reason, plan_json
 from afterglow.provenance.records import read_state
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process
@@ -303,6 +304,8 @@ def test_a_chain_ends_in_hashed_instances(study: FakeStudy) -> None:
     key = load_dag(study.load()).of("features", "s1", "20190101").key
     _walk(study.out, key, "dce", nodes, [])
     assert {node["stage"] for node in nodes.values()} == {"features", "dsc", "anat", "bids"}
-    leaves = _leaves(study.out, nodes, "dce")
+    leaves = leaves_of(study.out, nodes, {}, None, "dce")
     assert [(leaf["center"], leaf["sop"]) for leaf in leaves] == [("north", "0123456789ab")]
-    assert _leaves(study.out, nodes, "dsc") == [], "series of the other modality are left out"
+    assert leaves_of(study.out, nodes, {}, None, "dsc") == [], (
+        "series of the other modality are left out"
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from afterglow import __version__
-from afterglow.cli import standalone
+from afterglow.cli import ledger, standalone
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 standalone.register(app)
+ledger.register(app)
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -216,14 +217,12 @@ def _example_trace(out: Path, study_file: Path) -> str:
 def status(study: StudyArgument, as_json: JsonOption = False) -> None:
     """Show sessions by stages, and every failure with its remedy."""
     from afterglow.cli.show import show_status, status_rows
-    from afterglow.provenance.dag import load_dag
 
     loaded, _ = _load(study)
-    dag = load_dag(loaded)
     if as_json:
-        _print_json({"jobs": status_rows(dag)})
+        _print_json({"jobs": status_rows(loaded.out)})
     else:
-        show_status(_console(), dag)
+        show_status(_console(), loaded.out)
 
 
 @app.command()
@@ -250,25 +249,45 @@ def verify(
 @app.command()
 def trace(
     study: StudyArgument,
-    table: Annotated[str, typer.Argument(help="Name of a table, such as features.")],
+    table: Annotated[str, typer.Argument(help="A table, such as features, or `study`.")],
     where: Annotated[
-        list[str], typer.Argument(metavar="COLUMN=VALUE...", help="Singles out a row.")
-    ],
+        list[str] | None, typer.Argument(metavar="COLUMN=VALUE...", help="Singles out a row.")
+    ] = None,
     column: Annotated[str | None, typer.Option(help="The cell; `value` by default.")] = None,
     as_json: JsonOption = False,
+    as_html: Annotated[bool, typer.Option("--html", help="A self-contained page.")] = False,
+    as_prov: Annotated[bool, typer.Option("--prov", help="W3C PROV JSON.")] = False,
+    ro_crate: Annotated[
+        Path | None, typer.Option(help="Folder for an RO-Crate of the table, or of the study.")
+    ] = None,
 ) -> None:
     """Follow one number back to the DICOM instances, code and settings behind it."""
-    from afterglow.cli.show import show_trace
     from afterglow.provenance.lineage import trace as follow
 
     loaded, _ = _load(study)
-    wrong = [text for text in where if "=" not in text]
+    if ro_crate is not None:
+        from afterglow.provenance.ro_crate import write_crate
+
+        made = write_crate(loaded.out, ro_crate, None if table == "study" else table)
+        sys.stdout.write(f"wrote {made}\n")
+        return
+    wrong = [text for text in where or () if "=" not in text]
     if wrong:
         raise AfterglowError(f"`{wrong[0]}` names no value", expected="column=value")
-    found = follow(loaded.out, table, dict(text.split("=", 1) for text in where), column)
+    found = follow(loaded.out, table, dict(text.split("=", 1) for text in where or ()), column)
     if as_json:
         _print_json(found.as_json())
+    elif as_prov:
+        from afterglow.provenance.prov import prov_document
+
+        _print_json(prov_document(found))
+    elif as_html:
+        from afterglow.report.trace_page import trace_page
+
+        sys.stdout.write(trace_page(found))
     else:
+        from afterglow.cli.show import show_trace
+
         show_trace(_console(), found)
 
 

@@ -23,6 +23,7 @@ from afterglow.provenance.dag import ABSENT, TICKETS, Dag, JobId, load_dag, writ
 from afterglow.provenance.plan import Reason, plan_jobs
 from afterglow.provenance.records import read_state, write_atomically
 from afterglow.provenance.settled import write_snapshot
+from afterglow.provenance.signing import sign_head
 from afterglow.provenance.stages import STAGES
 from afterglow.provenance.store import entry
 from afterglow.provenance.trust import Digests
@@ -152,7 +153,7 @@ def run_study(
     AfterglowError
         Another run is at work on the study, or Snakemake could not start.
     """
-    with _driver_lock(study.out), _checkpointed(study.out):
+    with driver_lock(study.out), _checkpointed(study):
         _forget_absent(study)
         dag, planned = plan_study(study, selection, force=force, retry_failed=retry_failed)
         ran = dict(planned)
@@ -318,8 +319,9 @@ def _absent(dag: Dag, planned: dict[JobId, list[Reason]]) -> list[dict[str, str 
 
 
 @contextmanager
-def _checkpointed(out: Path) -> Iterator[None]:
+def _checkpointed(study: Study) -> Iterator[None]:
     """Cover whatever was recorded by a checkpoint, however the run ends."""
+    out = study.out
     # A driver that was killed left its tickets, which say what it may have recorded.
     _cover(out)
     try:
@@ -327,6 +329,8 @@ def _checkpointed(out: Path) -> Iterator[None]:
     finally:
         _cover(out)
         shutil.rmtree(out / ".work", ignore_errors=True)
+        if study.ledger.signing_key is not None:
+            sign_head(out, study.ledger.signing_key)
 
 
 def _cover(out: Path) -> None:
@@ -345,7 +349,7 @@ def _forget_absent(study: Study) -> None:
 
 
 @contextmanager
-def _driver_lock(out: Path) -> Iterator[None]:
+def driver_lock(out: Path) -> Iterator[None]:
     """Hold the study against a second driver; the lock falls with the process."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".driver.lock").open("w") as stream:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
+from afterglow.errors import AfterglowError
 from afterglow.provenance.audit import Finding
-from afterglow.provenance.dag import Dag, JobId
+from afterglow.provenance.dag import PLAN, TICKETS, Dag, JobId, read_ticket
 from afterglow.provenance.job import State
 from afterglow.provenance.lineage import Trace
 from afterglow.provenance.plan import Reason
-from afterglow.provenance.records import read_state, unit_name
+from afterglow.provenance.records import unit_name
+from afterglow.provenance.settled import current_rows
 from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
 
+_SHOWN_UNITS = 200
+_SHOWN_FILES = 12
 _STYLE = {
     "done": "[green]done[/]",
     "failed": "[red]failed[/]",
@@ -44,49 +50,92 @@ def show_plan(
             console.print(f"{stage:13}{unit_name(subject, session):30}{why}", highlight=False)
 
 
-def status_rows(dag: Dag) -> list[dict[str, Any]]:
-    """Return one entry per job: stage, unit, status, reason and remedy."""
-    root = dag.study.out
+def status_rows(root: Path) -> list[dict[str, Any]]:
+    """Return one entry per job of the plan: stage, unit, status, reason and remedy.
+
+    What is recorded is told as it stands; whether it is still current is for `plan` and `verify`.
+    """
+    known = {(r["stage"], r["subject"], r["session"]): r for r in current_rows(root)}
+    at_work = _at_work(root)
     rows = []
-    for job in dag.jobs.values():
-        state = read_state(root / job.state)
-        current = state is not None and state.key == job.key
-        status: str = "running" if (root / ".work" / job.key).is_dir() else "pending"
-        if current and state is not None:
-            status = state.status
+    for place in planned_places(root):
+        found = known.get(place, {})
+        status = "running" if place in at_work else found.get("status", "pending")
+        told = found if status == found.get("status") else {}
         rows.append(
             {
-                "stage": job.stage,
-                "subject": job.subject,
-                "session": job.session,
+                **dict(zip(("stage", "subject", "session"), place, strict=True)),
                 "status": status,
-                "reason": state.reason if current and state else "",
-                "detail": state.detail if current and state else "",
-                "remedy": state.remedy if current and state else "",
-                "problems": [vars(p) for p in state.problems] if current and state else [],
+                **{name: told.get(name, "") for name in ("reason", "detail", "remedy")},
+                "problems": json.loads(told.get("problems", "[]")),
             }
         )
     return rows
 
 
-def show_status(console: Console, dag: Dag) -> None:
-    """Print sessions by stages, then every failure with its remedy."""
-    rows = status_rows(dag)
+def planned_places(root: Path) -> list[JobId]:
+    """Return stage, subject and session of every job of the plan, without working out keys."""
+    import pyarrow.parquet as pq
+
+    if not (root / PLAN).exists():
+        raise AfterglowError(
+            "the study has no plan yet", where=str(PLAN), remedy="run `afterglow index STUDY`"
+        )
+    columns = ["subject", "session", "status"]
+    plan = pq.read_table(root / PLAN, columns=columns).to_pylist()
+    units = sorted((r["subject"], r["session"]) for r in plan if r["status"] == "planned")
+    subjects = sorted({subject for subject, _ in units})
+    places: list[JobId] = [(stage, *unit) for unit in units for stage in SESSION_STAGES]
+    places += [(stage, subject, None) for subject in subjects for stage in SUBJECT_STAGES]
+    return places + [(stage, None, None) for stage in STUDY_STAGES]
+
+
+def _at_work(root: Path) -> set[JobId]:
+    """Return the jobs whose scratch folder exists: those that run now."""
+    found: set[JobId] = set()
+    for ticket in (root / TICKETS).glob("*.json"):
+        if (root / ".work" / ticket.stem).is_dir():
+            job = read_ticket(root, ticket.stem)
+            if job is not None:
+                found.add(job.id)
+    return found
+
+
+def show_status(console: Console, root: Path) -> None:
+    """Print sessions by stages (counts where they are many), then every failure with its remedy."""
+    rows = status_rows(root)
     by_unit: dict[str, dict[str, str]] = {}
     for row in rows:
         unit = unit_name(row["subject"], row["session"])
         by_unit.setdefault(unit, {})[row["stage"]] = row["status"]
     for stages in (SESSION_STAGES, SUBJECT_STAGES, STUDY_STAGES):
-        table = Table(show_edge=False, pad_edge=False)
-        table.add_column("")
-        for stage in stages:
-            table.add_column(stage)
-        for unit, found in sorted(by_unit.items()):
-            if any(stage in found for stage in stages):
-                table.add_row(unit, *(_STYLE[found.get(s, "pending")] for s in stages))
-        console.print(table)
+        units = {u: found for u, found in by_unit.items() if any(s in found for s in stages)}
+        console.print(_counts(stages, units) if len(units) > _SHOWN_UNITS else _grid(stages, units))
     for row in rows:
         _show_trouble(console, row)
+
+
+def _grid(stages: tuple[str, ...], units: dict[str, dict[str, str]]) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("")
+    for stage in stages:
+        table.add_column(stage)
+    for unit, found in sorted(units.items()):
+        table.add_row(unit, *(_STYLE[found.get(stage, "pending")] for stage in stages))
+    return table
+
+
+def _counts(stages: tuple[str, ...], units: dict[str, dict[str, str]]) -> Table:
+    """Return how many units of each stage ended how: a thousand rows are for `--json`."""
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column(f"{len(units)} units")
+    for stage in stages:
+        table.add_column(stage)
+    for status, look in _STYLE.items():
+        numbers = [sum(f.get(s, "pending") == status for f in units.values()) for s in stages]
+        if any(numbers):
+            table.add_row(look, *(str(number) for number in numbers))
+    return table
 
 
 def _show_trouble(console: Console, row: dict[str, Any]) -> None:
@@ -125,9 +174,9 @@ def show_trace(console: Console, found: Trace) -> None:
     value = f"{cell['column']} = {cell['value']}" + (f" {unit}" if unit else "")
     tree = Tree(f"[bold]{cell['table']}[/]: {value}")
     nodes = {node["record_id"]: node for node in found.nodes}
-    parents: dict[str, list[str]] = {}
+    parents: dict[str, list[dict[str, Any]]] = {}
     for edge in found.edges:
-        parents.setdefault(edge["to"], []).append(edge["from"])
+        parents.setdefault(edge["to"], []).append(edge)
     leaves: dict[str, list[dict[str, Any]]] = {}
     for leaf in found.leaves:
         leaves.setdefault(str(leaf.get("unit", "study")), []).append(leaf)
@@ -139,7 +188,7 @@ def _grow(
     tree: Tree,
     key: str,
     nodes: dict[str, dict[str, Any]],
-    parents: dict[str, list[str]],
+    parents: dict[str, list[dict[str, Any]]],
     leaves: dict[str, list[dict[str, Any]]],
     seen: set[str],
 ) -> None:
@@ -160,10 +209,19 @@ def _grow(
     )
     versions = ", ".join(f"{name} {number}" for name, number in node["libraries"].items())
     branch.add(f"with {versions}")
-    for parent in parents.get(key, []):
-        _grow(branch, parent, nodes, parents, leaves, seen)
+    for edge in parents.get(key, []):
+        _grow_files(branch, edge["files"])
+        _grow(branch, edge["from"], nodes, parents, leaves, seen)
     if node["stage"] == "bids":
         _grow_leaves(branch, leaves.get(node["unit"], []))
+
+
+def _grow_files(branch: Tree, files: list[str]) -> None:
+    """Name the files a job read: maps, masks, transforms, the arterial input."""
+    for path in files[:_SHOWN_FILES]:
+        branch.add(f"[dim]read {path}[/]")
+    if len(files) > _SHOWN_FILES:
+        branch.add(f"[dim]... {len(files)} files read in all[/]")
 
 
 def _grow_leaves(branch: Tree, leaves: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from afterglow.config.dce import DCEConfig
 from afterglow.config.dsc import DSCConfig
 from afterglow.config.features import FeaturesConfig
 from afterglow.config.identity import IdentityConfig
+from afterglow.config.ledger import LedgerConfig
 from afterglow.config.lesions import LesionsConfig
 from afterglow.config.report import ReportConfig
 from afterglow.config.tables import TablesConfig
@@ -66,6 +67,9 @@ class Study(Section):
         default_factory=CohortConfig, description="Rules, models and statistics."
     )
     report: ReportConfig = Field(default_factory=ReportConfig, description="Pages and figures.")
+    ledger: LedgerConfig = Field(
+        default_factory=LedgerConfig, description="Signatures and pinned stage versions."
+    )
 
     @model_validator(mode="after")
     def _centers_are_distinct(self) -> Study:

@@ -23,6 +23,7 @@ from afterglow.dicom.masks import given_masks
 from afterglow.dicom.result import IndexResult
 from afterglow.dicom.sessions import CenterIndex, Session, reference_sessions, srs_days
 from afterglow.errors import AfterglowError, ExitCode
+from afterglow.provenance.impact import WITHDRAWN, withdrawn_subjects
 
 if TYPE_CHECKING:
     from afterglow.config import Study
@@ -141,7 +142,7 @@ def _fingerprint(study: Study, tables: dict[str, pa.Table]) -> str:
     for center in study.centers:
         digest.update(center.model_dump_json().encode())
     files = [study.clinical, *(p for c in study.centers for p in (c.masks, c.subjects, c.visits))]
-    for path in (*files, resource("config/series.yaml")):
+    for path in (*files, resource("config/series.yaml"), study.out / WITHDRAWN):
         if path is not None and path.exists():
             digest.update(path.read_bytes())
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -206,6 +207,12 @@ def _rebuild(
         result.warnings += mask_warnings
         sessions += built.sessions(masks, result.warnings)
         series_rows += built.series_rows
+    withdrawn = withdrawn_subjects(study.out)
+    sessions = [session for session in sessions if session.subject not in withdrawn]
+    series_rows = [row for row in series_rows if row["subject"] not in withdrawn]
+    for subject in withdrawn:
+        for path in (private / "sessions").glob(f"sub-{subject}_*.json"):
+            path.unlink()
     counts["rejected"], counts["quarantined"] = (
         sum(result.rejected.values()),
         sum(result.quarantined.values()),

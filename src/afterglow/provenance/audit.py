@@ -13,8 +13,15 @@ from afterglow.provenance.checkpoint import check_checkpoints, covered_records
 from afterglow.provenance.dag import TICKETS, Dag, JobId
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
-from afterglow.provenance.records import read_record, read_states, record_path, state_path
+from afterglow.provenance.records import (
+    read_record,
+    read_states,
+    record_path,
+    state_path,
+    superseded_states,
+)
 from afterglow.provenance.settled import Settled, split_states
+from afterglow.provenance.signing import check_signatures
 from afterglow.provenance.trust import Digests
 
 FindingClass = Literal["TAMPERED", "MISSING", "UNTRACKED", "ORPHAN", "STALE"]
@@ -56,6 +63,10 @@ def verify(dag: Dag, *, deep: bool = False) -> list[Finding]:
         findings.extend(_state(dag, state, digests))
     findings.extend(_settled(dag, settled, digests))
     findings.extend(_manifests(dag))
+    for path, detail in check_signatures(root, dag.study.ledger.public_key):
+        findings.append(
+            Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
+        )
     digests.save()
     return sorted(set(findings), key=lambda f: (f.kind, f.path, f.detail))
 
@@ -138,11 +149,11 @@ def _ledger(root: Path, *, deep: bool) -> Iterator[Finding]:
     at_work = {path.stem for path in (root / TICKETS).glob("*.json")}
     for key in standing.keys() - covered.keys() - at_work:
         where = record_path(root, key).relative_to(root).as_posix()
-        yield Finding("UNTRACKED", where, key, "no checkpoint vouches for this record")
+        yield Finding("TAMPERED", where, key, "no checkpoint vouches for this record")
 
 
 def _untracked(root: Path, states: list[State], settled: Settled) -> Iterator[Finding]:
-    known = {path for state in states for path in state.outputs}
+    known = {path for state in (*states, *superseded_states(root)) for path in state.outputs}
     known.update(path for _, path, *_ in settled.outputs)
     for folder in _TRACKED_FOLDERS:
         for path in _files_below(root / folder):

@@ -95,6 +95,7 @@ class Dag:
         self.jobs: dict[JobId, PlannedJob] = {}
         self._code = cached_code_digests(STAGES, study.out / ".cache" / "code.json")
         self._file_digests: dict[Path, str] = {}
+        check_pins(study)
         for subject, subject_rows in self.subjects.items():
             self._add_subject(subject, subject_rows)
         self._add_study()
@@ -248,6 +249,24 @@ class Dag:
 def given_masks(row: Mapping[str, Any]) -> bool:
     """Return whether a session's lesions were drawn by someone: a mask, structures, or segments."""
     return bool(row["has_mask"]) or bool({"RTSTRUCT", "SEG"} & set(row.get("objects") or ()))
+
+
+def check_pins(study: Study) -> None:
+    """Refuse a study that stays with other stage versions than this release has.
+
+    Raises
+    ------
+    AfterglowError
+        A pinned stage has another version here, or there is no such stage.
+    """
+    for name, pinned in study.ledger.versions.items():
+        here = STAGES[name].version if name in STAGES else "no such stage"
+        if here != pinned:
+            raise AfterglowError(
+                f"the study stays with version {pinned} of stage {name}, this release has {here}",
+                where="ledger.versions in the study file",
+                remedy="install the release that made the study, or change the pin to re-run it",
+            )
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from afterglow.errors import AfterglowError
+from afterglow.provenance.leaves import leaves_of
 from afterglow.provenance.records import read_record, read_state, state_path, unit_name
-
-_SERIES_OF = {
-    "dsc": ("DSC",),
-    "dce": ("DCE", "VFA", "IR", "MP2RAGE", "B1map"),
-}
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,7 @@ class Trace:
 
     cell: dict[str, Any]
     nodes: list[dict[str, Any]]
-    edges: list[dict[str, str]]
+    edges: list[dict[str, Any]]
     leaves: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
@@ -53,14 +48,14 @@ def find_row(root: Path, table: str, where: Mapping[str, str]) -> dict[str, Any]
             f"there is no table {table}",
             expected=f"one of {', '.join(names)}" if names else "a study that was run",
         )
-    content = pq.read_table(path)
-    unknown = [column for column in where if column not in content.column_names]
+    schema = pq.read_schema(path)
+    unknown = [column for column in where if column not in schema.names]
     if unknown:
         raise AfterglowError(
             f"table {table} has no column {unknown[0]}",
-            expected=f"one of {', '.join(content.column_names)}",
+            expected=f"one of {', '.join(schema.names)}",
         )
-    rows = [row for row in content.to_pylist() if all(str(row[c]) == v for c, v in where.items())]
+    rows = _matching(path, schema, where)
     if len(rows) != 1:
         shown = "\n  ".join(_short_row(row) for row in rows[:20])
         raise AfterglowError(
@@ -70,6 +65,17 @@ def find_row(root: Path, table: str, where: Mapping[str, str]) -> dict[str, Any]
         )
     row: dict[str, Any] = rows[0]
     return row
+
+
+def _matching(path: Path, schema: Any, where: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows whose columns read so; text columns are filtered while reading."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = {n: v for n, v in where.items() if pa.types.is_string(schema.field(n).type)}
+    filters = [(name, "==", value) for name, value in texts.items()] or None
+    rows = pq.read_table(path, filters=filters).to_pylist()
+    return [row for row in rows if all(str(row[c]) == v for c, v in where.items())]
 
 
 def trace(root: Path, table: str, where: Mapping[str, str], column: str | None = None) -> Trace:
@@ -90,7 +96,7 @@ def trace(root: Path, table: str, where: Mapping[str, str], column: str | None =
     column = column or ("value" if "value" in row else None)
     key = row.get("record_id")
     if not key:
-        state = read_state(root / state_path(_producer(root, table), None, None))
+        state = read_state(root / state_path(producer(root, table), None, None))
         key = state.key if state else None
     if key is None or read_record(root, key) is None:
         raise AfterglowError(
@@ -100,7 +106,7 @@ def trace(root: Path, table: str, where: Mapping[str, str], column: str | None =
         )
     skip = _other_modality(root, row)
     nodes: dict[str, dict[str, Any]] = {}
-    edges: list[dict[str, str]] = []
+    edges: list[dict[str, Any]] = []
     _walk(root, key, skip, nodes, edges)
     cell = {
         "table": table,
@@ -109,7 +115,7 @@ def trace(root: Path, table: str, where: Mapping[str, str], column: str | None =
         "row": row,
         "record_id": key,
     }
-    return Trace(cell, list(nodes.values()), edges, _leaves(root, nodes, skip))
+    return Trace(cell, list(nodes.values()), edges, leaves_of(root, nodes, row, column, skip))
 
 
 def _walk(
@@ -117,7 +123,7 @@ def _walk(
     key: str,
     skip: str | None,
     nodes: dict[str, dict[str, Any]],
-    edges: list[dict[str, str]],
+    edges: list[dict[str, Any]],
 ) -> None:
     if key in nodes:
         return
@@ -142,8 +148,10 @@ def _walk(
     for parent in record["inputs"]["records"]:
         if parent["stage"] == skip:
             continue
-        edges.append({"from": parent["record_id"], "to": key})
         _walk(root, parent["record_id"], skip, nodes, edges)
+        made = nodes[parent["record_id"]].get("outputs", {})
+        read = sorted(made.keys() & set(record["inputs"]["read"]))
+        edges.append({"from": parent["record_id"], "to": key, "files": read})
 
 
 def _other_modality(root: Path, row: Mapping[str, Any]) -> str | None:
@@ -158,36 +166,8 @@ def _other_modality(root: Path, row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _leaves(root: Path, nodes: dict[str, dict[str, Any]], skip: str | None) -> list[dict[str, Any]]:
-    """Return the hashed DICOM instances, given masks and site files at the roots of the chain."""
-    left_out = _SERIES_OF.get(skip or "", ())
-    leaves = []
-    for node in nodes.values():
-        for name, digest in node.get("files", {}).items():
-            manifest = root / "ledger" / "manifests" / f"{digest}.json"
-            if not manifest.exists():
-                leaves.append({"kind": "file", "file": name, "sha256": digest})
-                continue
-            content = json.loads(manifest.read_text(encoding="utf-8"))
-            for series in content["series"]:
-                if series["class"] in left_out:
-                    continue
-                leaves.extend(
-                    {
-                        "kind": "instance",
-                        "center": content["center"],
-                        "unit": node["unit"],
-                        "class": series["class"],
-                        "series_key": series["series_key"],
-                        **instance,
-                    }
-                    for instance in series["instances"]
-                )
-            leaves.extend({**m, "kind": "mask", "unit": node["unit"]} for m in content["masks"])
-    return leaves
-
-
-def _producer(root: Path, table: str) -> str:
+def producer(root: Path, table: str) -> str:
+    """Return the stage that wrote a table."""
     for stage in ("tables", "cohort"):
         state = read_state(root / state_path(stage, None, None))
         if state is not None and f"tables/{table}.parquet" in state.outputs:

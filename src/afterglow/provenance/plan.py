@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,11 @@ def _changes(root: Path, old: State, job: PlannedJob) -> list[Reason]:
     record = read_record(root, old.key)
     if record is None:
         return [Reason("record missing")]
-    before, now = record["parts"], job.parts
+    return part_changes(record["parts"], job.parts) or [Reason("unit changed")]
+
+
+def part_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Reason]:
+    """Return what differs between the parts of two keys, a reason a leaf."""
     reasons = []
     for part, kind in _PART_KINDS.items():
         reasons.extend(_differences(kind, before.get(part), now[part]))
@@ -114,7 +119,7 @@ def _changes(root: Path, old: State, job: PlannedJob) -> list[Reason]:
     gone = [name for name in before["upstream"] if name not in now["upstream"]]
     if moved or gone:
         reasons.append(Reason("upstream", None, ", ".join(sorted([*moved, *gone]))))
-    return reasons or [Reason("unit changed")]
+    return reasons
 
 
 def _differences(kind: str, old: Any, new: Any) -> list[Reason]:

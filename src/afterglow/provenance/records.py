@@ -78,6 +78,14 @@ def read_states(root: Path) -> Iterator[State]:
             yield state
 
 
+def superseded_states(root: Path) -> Iterator[State]:
+    """Yield the states that a run set aside and could not replace yet."""
+    for path in sorted((root / STATES).glob("*/*.superseded")):
+        state = read_state(path)
+        if state is not None:
+            yield state
+
+
 def record_path(root: Path, key: str) -> Path:
     """Return where the record of a key stands."""
     return root / RECORDS / f"{key}.json"

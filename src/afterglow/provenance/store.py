@@ -8,9 +8,10 @@ from pathlib import Path
 
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
-from afterglow.provenance.records import dump_state, parse_state, write_atomically
+from afterglow.provenance.records import dump_state, parse_state, record_path, write_atomically
 
 STORE = Path(".store")
+_RECORD = ".record.json"
 
 
 def entry(root: Path, key: str) -> Path:
@@ -50,6 +51,20 @@ def stored_state(root: Path, key: str) -> State | None:
         if not path.is_file() or file_digest(path) != digest:
             return None
     return state
+
+
+def keep_record(root: Path, key: str) -> None:
+    """Keep a copy of a record with the outputs it describes."""
+    text = record_path(root, key).read_text(encoding="utf-8")
+    write_atomically(entry(root, key) / _RECORD, text)
+
+
+def restore_record(root: Path, key: str) -> bool:
+    """Put a lost record back as it was; False where there is neither record nor copy."""
+    path, copy = record_path(root, key), entry(root, key) / _RECORD
+    if not path.exists() and copy.exists():
+        write_atomically(path, copy.read_text(encoding="utf-8"))
+    return path.exists()
 
 
 def link_outputs(root: Path, state: State) -> None:

@@ -80,7 +80,7 @@ def run_job(study: Study, planned: PlannedJob, main: Main, *, threads: int = 1) 
     """Run one job, or link its stored result, and write state and record."""
     root = study.out
     stored = store.stored_state(root, planned.key)
-    if stored is not None:
+    if stored is not None and store.restore_record(root, planned.key):
         store.link_outputs(root, stored)
         return _finish(root, planned, stored, None)
     started = time.time()
@@ -95,6 +95,13 @@ def run_job(study: Study, planned: PlannedJob, main: Main, *, threads: int = 1) 
     else:
         shutil.rmtree(scratch, ignore_errors=True)
     return _finish(root, planned, state, _run_facts(job, started))
+
+
+def attempt_job(
+    study: Study, planned: PlannedJob, main: Main, scratch: Path, *, threads: int = 1
+) -> State:
+    """Run one job into ``scratch`` and return how it ended; nothing is recorded or published."""
+    return _attempt(_job(study, planned, scratch, threads), main, study)
 
 
 def _job(study: Study, planned: PlannedJob, scratch: Path, threads: int) -> Job:
@@ -175,6 +182,8 @@ def _finish(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any]
         store.withdraw(root, old, state)
     if facts is not None:
         write_record(root, _record(root, planned, state, facts))
+        if state.done:
+            store.keep_record(root, planned.key)
     write_atomically(path, dump_state(state))
     path.with_suffix(".superseded").unlink(missing_ok=True)
     return state

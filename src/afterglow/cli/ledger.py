@@ -1,0 +1,173 @@
+"""Commands that ask the ledger: what follows from something, what differs, what repeats."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from afterglow.errors import AfterglowError, ExitCode
+
+if TYPE_CHECKING:
+    from afterglow.config import Study
+    from afterglow.provenance.impact import Impact
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+_REPLAYING = "AFTERGLOW_REPLAYING"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(impact)
+    app.command()(diff)
+    app.command()(replay)
+
+
+def impact(
+    study: StudyArgument,
+    sop_uid: Annotated[str | None, typer.Option(help="SOP Instance UID, or its hash.")] = None,
+    file: Annotated[str | None, typer.Option(help="An output's path, or a source's hash.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Label of a subject.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Name of a stage.")] = None,
+    version: Annotated[str | None, typer.Option(help="Only this version of the stage.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete it all, and record so.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that derives from a subject, an instance, a file or a stage; delete it if asked."""
+    from afterglow.provenance import impact as question
+
+    loaded = _load(study)
+    named = {"sop": sop_uid, "file": file, "subject": subject, "stage": stage}
+    if sum(value is not None for value in named.values()) != 1:
+        raise AfterglowError(
+            "say what the impact is of", expected="one of --sop-uid, --file, --subject, --stage"
+        )
+    found = _impact(loaded, named, version)
+    if as_json:
+        _print(found.as_json())
+    else:
+        _show_impact(found)
+    if not remove:
+        return
+    if not yes and not typer.confirm(f"delete {len(found.records)} records and their files?"):
+        raise typer.Exit(ExitCode.USAGE)
+    from afterglow.cli.driver import driver_lock
+
+    with driver_lock(loaded.out):
+        tombstone = question.remove(loaded.out, found)
+    sys.stderr.write(
+        f"removed; recorded in {tombstone.relative_to(loaded.out)}\n"
+        "the DICOM of the site is not touched; `afterglow run STUDY` brings the tables up to date\n"
+    )
+
+
+def _impact(study: Study, named: dict[str, str | None], version: str | None) -> Impact:
+    from afterglow.provenance import impact as question
+
+    root = study.out
+    if named["subject"]:
+        return question.of_subject(root, named["subject"])
+    if named["stage"]:
+        return question.of_stage(root, named["stage"], version)
+    if named["file"]:
+        return question.of_file(root, named["file"].rpartition(":")[2])
+    from afterglow.dicom.deidentify import load_secret
+
+    uid = str(named["sop"])
+    return question.of_instance(root, load_secret(study).hash("sop", uid) if "." in uid else uid)
+
+
+def _show_impact(found: Impact) -> None:
+    from collections import Counter
+
+    current = [record for record in found.records if record["current"]]
+    sys.stdout.write(f"{len(found.records)} records, {len(current)} of them current\n")
+    for stage, number in Counter(record["stage"] for record in current).items():
+        sys.stdout.write(f"  {stage:13}{number}\n")
+    sys.stdout.write(f"{len(found.files)} files\n")
+    for path in found.files:
+        sys.stdout.write(f"  {path}\n")
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="STUDY_A", help="study.yaml or its folder.")],
+    second: Annotated[Path, typer.Argument(metavar="STUDY_B", help="study.yaml or its folder.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show how two studies differ: jobs, what their keys are made of, outputs, table cells."""
+    from afterglow.provenance.diff import diff_studies
+
+    found = diff_studies(_load(first).out, _load(second).out)
+    if as_json:
+        _print(found.as_json())
+        return
+    if found.same:
+        sys.stdout.write("No difference: same jobs, same keys, same bytes.\n")
+    for name, places in (("first", found.only_a), ("second", found.only_b)):
+        for place in places:
+            sys.stdout.write(f"only in the {name}: {place}\n")
+    for job in found.jobs:
+        why = "; ".join(str(reason) for reason in job.reasons) or "same key, other outputs"
+        sys.stdout.write(f"{job.stage} {job.unit}: {why}\n")
+        for path, how in job.outputs.items():
+            sys.stdout.write(f"  {path}: {how}\n")
+    for table in found.tables:
+        sys.stdout.write(
+            f"table {table.table}: {table.changed} cells changed, "
+            f"{table.only_a} rows only in the first, {table.only_b} only in the second\n"
+        )
+        for cell in table.cells:
+            sys.stdout.write(f"  {cell['row']} {cell['column']}: {cell['a']} -> {cell['b']}\n")
+
+
+def replay(
+    study: StudyArgument,
+    record: Annotated[
+        str | None, typer.Argument(help="Key of a record, or how it starts; all by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run recorded jobs again, aside, and compare every output with the record."""
+    from afterglow.cli.driver import stage_environment
+    from afterglow.provenance.dag import load_dag
+    from afterglow.provenance.replay import find_record
+    from afterglow.provenance.replay import replay as repeat
+
+    loaded = _load(study)
+    if os.environ.get(_REPLAYING) is None:
+        # Threads and hash seeds are settled when a process starts: be a process as jobs are.
+        environment = {**stage_environment(loaded.out), _REPLAYING: "1"}
+        words = [sys.executable, "-m", "afterglow.cli.app", *sys.argv[1:]]
+        sys.stdout.flush()
+        os.execve(sys.executable, words, environment)  # noqa: S606  this very program again
+    dag = load_dag(loaded)
+    keys = [find_record(loaded.out, record)] if record else [j.key for j in dag.jobs.values()]
+    results = []
+    for number, key in enumerate(keys, start=1):
+        found = repeat(dag, key)
+        results.append(found)
+        sys.stderr.write(f"replayed {number} of {len(keys)}: {found.stage} {found.unit}\n")
+        if not as_json:
+            for path, how in found.outputs.items():
+                note = "" if how.same == "identical" else f" {how.difference:.3g} {how.detail}"
+                sys.stdout.write(f"{how.same:17}{path}{note}\n")
+    if as_json:
+        _print({"replays": [found.as_json() for found in results]})
+    good = all(found.reproduced for found in results)
+    raise typer.Exit(ExitCode.DONE if good else ExitCode.FINDINGS)
+
+
+def _load(path: Path) -> Study:
+    from afterglow.config import load_study
+
+    return load_study((path / "study.yaml" if path.is_dir() else path).resolve())
+
+
+def _print(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")

@@ -1,0 +1,105 @@
+"""Where a chain ends: DICOM instances, given masks, rows of site tables, rules and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_SERIES_OF = {
+    "dsc": ("DSC",),
+    "dce": ("DCE", "VFA", "IR", "MP2RAGE", "B1map"),
+}
+# What the site's own tables say about a lesion or subject, by column.
+_SITE_COLUMNS = {
+    "prescribed_dose": "clinical",
+    "fractions": "clinical",
+    "histology": "clinical",
+    "days_from_srs": "clinical",
+    "outcome": "outcomes",
+    "outcome_basis": "outcomes",
+    "outcome_blinded": "outcomes",
+    "outcome_days_from_srs": "outcomes",
+}
+_SITE_FILES = ("clinical", "outcomes", "decisions")
+
+
+def leaves_of(
+    root: Path,
+    nodes: Mapping[str, dict[str, Any]],
+    row: Mapping[str, Any],
+    column: str | None,
+    skip: str | None,
+) -> list[dict[str, Any]]:
+    """Return what a cell rests on that no job made.
+
+    Parameters
+    ----------
+    root : Path
+        The study's ``out``.
+    nodes : mapping
+        The records of the chain by key.
+    row, column : mapping, str or None
+        The cell: a site's column is traced to the site's file, a rule's call to the rule.
+    skip : str or None
+        The perfusion stage that had no part in the cell; its series are left out.
+    """
+    leaves: list[dict[str, Any]] = []
+    for node in nodes.values():
+        leaves.extend(_input_files(root, node, skip))
+    files = _site_files(nodes)
+    wanted = _SITE_COLUMNS.get(column or "")
+    for name, digest in files.items():
+        if wanted in {None, name}:
+            leaves.append({"kind": "site_file", "file": name, "sha256": digest, **_place(row)})
+    if row.get("rule_id"):
+        leaves.append(
+            {"kind": "rule", "rule_id": row["rule_id"], "version": row.get("rule_version")}
+        )
+    return leaves
+
+
+def _input_files(root: Path, node: Mapping[str, Any], skip: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the instances and masks of a record's manifests; another input file as itself."""
+    for name, digest in node.get("files", {}).items():
+        manifest = root / "ledger" / "manifests" / f"{digest}.json"
+        if manifest.exists():
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            yield from _instances(content, node["unit"], _SERIES_OF.get(skip or "", ()))
+        else:
+            yield {"kind": "file", "file": name, "sha256": digest}
+
+
+def _instances(
+    content: Mapping[str, Any], unit: str, left_out: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    for series in content["series"]:
+        if series["class"] in left_out:
+            continue
+        told = {"class": series["class"], "series_key": series["series_key"]}
+        for instance in series["instances"]:
+            yield {
+                "kind": "instance",
+                "center": content["center"],
+                "unit": unit,
+                **told,
+                **instance,
+            }
+    for mask in content["masks"]:
+        yield {**mask, "kind": "mask", "unit": unit}
+
+
+def _site_files(nodes: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the digest of every site table that the chain's records name among their settings."""
+    found = {}
+    for node in nodes.values():
+        for name in _SITE_FILES:
+            value = str(node.get("parameters", {}).get(name) or "")
+            if value.startswith("sha256:") and value != "sha256:absent":
+                found[name] = value.removeprefix("sha256:")
+    return found
+
+
+def _place(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("subject", "session", "lesion_id") if row.get(name)}
