@@ -112,7 +112,8 @@ class FakeStudy:
         """Write manifests and the plan table; the first session of a subject is its reference."""
         rows = []
         first: dict[str, str] = {}
-        for arrival, (subject, session) in enumerate(sessions):
+        for number, (subject, session) in enumerate(sessions):
+            arrival = sum(before == subject for before, _ in sessions[:number])
             reference = first.setdefault(subject, session)
             name = f"index/manifests/sub-{subject}_ses-{session}.json"
             manifest = self.out / name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,17 @@ def read(root: Path, name: str, columns: list[str] | None = None, **kwargs: Any)
         for segment in _segments(root)
     ]
     return pa.concat_tables(parts) if parts else None
+
+
+def by_segment(root: Path) -> Iterator[tuple[list[int], Iterator[tuple[Any, ...]]]]:
+    """Yield the short ids that each segment records and its rows of outputs, oldest first."""
+    import pyarrow.parquet as pq
+
+    for segment in _segments(root):
+        recorded = pq.read_table(segment / "records.parquet", columns=["id"]).column("id")
+        outputs = pq.read_table(segment / "outputs.parquet")
+        columns = [outputs.column(name).to_pylist() for name in outputs.column_names]
+        yield recorded.to_pylist(), zip(*columns, strict=True)
 
 
 def extend(root: Path, keys: Iterable[str]) -> Path | None:

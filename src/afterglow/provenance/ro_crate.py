@@ -104,11 +104,14 @@ def _add_workflow(crate: ROCrate) -> dict[str, Any]:
     """Add the workflow with a step and a tool per stage; return the tools by stage."""
     from rocrate.model.contextentity import ContextEntity
 
+    kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
     workflow = crate.add_workflow(
-        resource("workflow/Snakefile"), "workflow/Snakefile", main=True, lang="snakemake"
+        resource("workflow/Snakefile"),
+        "workflow/Snakefile",
+        main=True,
+        lang="snakemake",
+        properties={"@type": kinds, "name": f"Afterglow {__version__}"},
     )
-    workflow["name"] = f"Afterglow {__version__}"
-    workflow["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
     tools: dict[str, Any] = {}
     for position, stage in enumerate(STAGES.values(), start=1):
         script = f"scripts/{stage.name}.py"

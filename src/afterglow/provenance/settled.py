@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from afterglow.provenance.catalog import CATALOG, read, short_id, write_table
+from afterglow.provenance.catalog import CATALOG, by_segment, short_id, write_table
 from afterglow.provenance.dag import JobId
 from afterglow.provenance.job import State
 from afterglow.provenance.records import STATES, read_state
@@ -91,17 +91,15 @@ def state_files(root: Path) -> Iterator[tuple[str, Token]]:
 
 
 def _outputs(root: Path, keys: dict[int, str]) -> list[tuple[str, str, str, list[int]]]:
-    table = read(root, "outputs")
-    if table is None:
-        return []
-    columns = (table.column(name).to_pylist() for name in table.column_names)
-    # A record that was made again is catalogued again: the later row stands.
-    last: dict[tuple[str, str], tuple[str, str, str, list[int]]] = {}
-    for number, path, digest, size, mtime, inode in zip(*columns, strict=True):
-        key = keys.get(number)
-        if key is not None:
-            last[key, path] = (key, path, digest, [size, mtime, inode])
-    return list(last.values())
+    """Return what the records of some keys say they wrote; the latest record of a key counts."""
+    found: dict[int, list[tuple[str, str, str, list[int]]]] = {}
+    for recorded, outputs in by_segment(root):
+        for number in recorded:
+            found.pop(number, None)
+        for number, path, digest, *token in outputs:
+            if number in keys:
+                found.setdefault(number, []).append((keys[number], path, digest, token))
+    return [output for outputs in found.values() for output in outputs]
 
 
 def _token(row: dict[str, Any]) -> Token:

@@ -81,6 +81,8 @@ def link_outputs(root: Path, state: State) -> None:
             # File systems without hard links get a copy.
             shutil.copyfile(home / relative, temporary)
         temporary.replace(target)
+        # Renaming one link of a file over another link of it does nothing and leaves both.
+        temporary.unlink(missing_ok=True)
 
 
 def withdraw(root: Path, old: State, new: State | None) -> None:
