@@ -224,7 +224,7 @@ CHANGES = (
            STUDY, {"STALE"}),
     Change("corrected_lesion_match",
            lambda s: (s.folder / "decisions.csv").write_text("kind,subject\nsame,s1\n"),
-           STUDY, {"STALE"}),
+           {"identity": 2, **STUDY}, {"STALE"}),
     Change("dependency_version", other_version,
            {"anat": 4, "dsc": 4, "dce": 4, "identity": 2, "features": 4, "report": 4, **STUDY},
            {"STALE"}),

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from afterglow.provenance.catalog import known_records, standing_records
-from afterglow.provenance.checkpoint import check_checkpoints, covered_records
+from afterglow.provenance.checkpoint import check_checkpoints
 from afterglow.provenance.dag import TICKETS, Dag, JobId
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
@@ -23,6 +22,7 @@ from afterglow.provenance.records import (
 from afterglow.provenance.settled import Settled, split_states
 from afterglow.provenance.signing import check_signatures
 from afterglow.provenance.trust import Digests
+from afterglow.provenance.vouched import faults
 
 FindingClass = Literal["TAMPERED", "MISSING", "UNTRACKED", "ORPHAN", "STALE"]
 _TRACKED_FOLDERS = ("bids", "derivatives", "tables", "cohort")
@@ -134,22 +134,15 @@ def _output(
 def _ledger(root: Path, *, deep: bool) -> Iterator[Finding]:
     for path, detail in check_checkpoints(root, deep=deep):
         yield Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
-    known = {} if deep else known_records(root)
-    standing, covered = standing_records(root), covered_records(root)
-    for key, digest in covered.items():
-        where = record_path(root, key).relative_to(root).as_posix()
-        if key not in standing:
-            yield Finding("MISSING", where, key, "record that a checkpoint covers")
-            continue
-        told = known.get(key)
-        trusted = told is not None and told.token == standing[key]
-        found = told.digest if told and trusted else file_digest(record_path(root, key))
-        if found != digest:
-            yield Finding("TAMPERED", where, key, "record differs from its checkpoint")
     at_work = {path.stem for path in (root / TICKETS).glob("*.json")}
-    for key in standing.keys() - covered.keys() - at_work:
+    for key, fault in faults(root, deep=deep):
         where = record_path(root, key).relative_to(root).as_posix()
-        yield Finding("TAMPERED", where, key, "no checkpoint vouches for this record")
+        if fault == "missing":
+            yield Finding("MISSING", where, key, "record that a checkpoint covers")
+        elif fault == "differs":
+            yield Finding("TAMPERED", where, key, "record differs from its checkpoint")
+        elif key not in at_work:
+            yield Finding("TAMPERED", where, key, "no checkpoint vouches for this record")
 
 
 def _untracked(root: Path, states: list[State], settled: Settled) -> Iterator[Finding]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 CATALOG = Path("ledger/catalog")
 MANIFESTS = Path("ledger/manifests")
 _MOST_SEGMENTS = 8
+_AT_ONCE = 50_000
 
 Ids = NDArray[np.uint64]
 
@@ -40,40 +40,6 @@ def short_id(key: str) -> int:
     255
     """
     return int(key[:16], 16)
-
-
-@dataclass(frozen=True)
-class Known:
-    """Where a record file stood when it was catalogued: its digest, size, time and inode."""
-
-    digest: str
-    token: tuple[int, int, int]
-
-
-def known_records(root: Path) -> dict[str, Known]:
-    """Return every catalogued record by key."""
-    table = read(root, "records", ["key", "digest", "size", "mtime", "inode"])
-    if table is None:
-        return {}
-    columns = [table.column(name).to_pylist() for name in table.column_names]
-    return {
-        key: Known(digest, (size, mtime, inode))
-        for key, digest, size, mtime, inode in zip(*columns, strict=True)
-    }
-
-
-def standing_records(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Return size, time and inode of every record file by key."""
-    found: dict[str, tuple[int, int, int]] = {}
-    try:
-        with os.scandir(root / RECORDS) as entries:
-            for entry in entries:
-                if entry.name.endswith(".json") and not entry.name.startswith("."):
-                    status = entry.stat()
-                    found[entry.name[:-5]] = (status.st_size, status.st_mtime_ns, status.st_ino)
-    except FileNotFoundError:
-        pass
-    return found
 
 
 def read(root: Path, name: str, columns: list[str] | None = None, **kwargs: Any) -> pa.Table | None:
@@ -100,15 +66,27 @@ def read(root: Path, name: str, columns: list[str] | None = None, **kwargs: Any)
     return pa.concat_tables(parts) if parts else None
 
 
-def by_segment(root: Path) -> Iterator[tuple[list[int], Iterator[tuple[Any, ...]]]]:
-    """Yield the short ids that each segment records and its rows of outputs, oldest first."""
+def outputs_of(root: Path, keys: Iterable[str]) -> list[tuple[int, str, str, list[int]]]:
+    """Return what some records say they wrote: short id, path, sha256, size with time and inode.
+
+    Where a key was recorded twice, as a failure that was retried is, the later record counts.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    wanted = pa.array(sorted(short_id(key) for key in keys), type=pa.uint64())
+    found: dict[int, list[tuple[int, str, str, list[int]]]] = {}
     for segment in _segments(root):
         recorded = pq.read_table(segment / "records.parquet", columns=["id"]).column("id")
-        outputs = pq.read_table(segment / "outputs.parquet")
-        columns = [outputs.column(name).to_pylist() for name in outputs.column_names]
-        yield recorded.to_pylist(), zip(*columns, strict=True)
+        for number in recorded.filter(pc.is_in(recorded, value_set=wanted)).to_pylist():
+            found.pop(number, None)
+        table = pq.read_table(segment / "outputs.parquet")
+        mine = table.filter(pc.is_in(table.column("id"), value_set=wanted))
+        columns = [mine.column(name).to_pylist() for name in mine.column_names]
+        for number, path, digest, *token in zip(*columns, strict=True):
+            found.setdefault(number, []).append((number, path, digest, token))
+    return [output for outputs in found.values() for output in outputs]
 
 
 def extend(root: Path, keys: Iterable[str]) -> Path | None:
@@ -119,6 +97,13 @@ def extend(root: Path, keys: Iterable[str]) -> Path | None:
     keys = sorted(keys)
     if not keys:
         return None
+    segment = _add_segment(root, keys)
+    if len(_segments(root)) > _MOST_SEGMENTS:
+        _merge(root)
+    return segment
+
+
+def _add_segment(root: Path, keys: list[str]) -> Path:
     home = root / CATALOG
     number = max((int(s.name) for s in _segments(root)), default=0) + 1
     scratch = home / f".{number:06d}.{os.getpid()}"
@@ -128,15 +113,17 @@ def extend(root: Path, keys: Iterable[str]) -> Path | None:
         write_table(table, scratch / f"{name}.parquet")
     segment = home / f"{number:06d}"
     scratch.replace(segment)
-    if number > 1 and len(_segments(root)) > _MOST_SEGMENTS:
-        _merge(root)
     return segment
 
 
 def rebuild(root: Path) -> None:
-    """Make the catalog again from the records."""
+    """Make the catalog again from the records, some at a time."""
     shutil.rmtree(root / CATALOG, ignore_errors=True)
-    extend(root, standing_records(root))
+    keys = sorted(path.stem for path in (root / RECORDS).glob("[!.]*.json"))
+    for start in range(0, len(keys), _AT_ONCE):
+        _add_segment(root, keys[start : start + _AT_ONCE])
+    if len(_segments(root)) > 1:
+        _merge(root)
 
 
 def descendants(root: Path, start: Iterable[str]) -> set[int]:
@@ -285,26 +272,35 @@ def _children(parents: Ids, children: Ids, wanted: Ids) -> Ids:
 def _merge(root: Path) -> None:
     """Replace all segments by one; of a record catalogued twice the later row stays."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     segments = _segments(root)
     scratch = root / CATALOG / f".merge.{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    latest: dict[int, int] = {}
-    for order, segment in enumerate(segments):
-        ids = pq.read_table(segment / "records.parquet", columns=["id"]).column("id")
-        latest.update(dict.fromkeys(ids.to_pylist(), order))
+    standing = _standing_in(segments)
     order_by = {"records": "key", "edges": "parent", "outputs": "path", "instances": "sop"}
     for name, column in order_by.items():
         owner = "child" if name == "edges" else "id"
         parts = []
         for order, segment in enumerate(segments):
             table = pq.read_table(segment / f"{name}.parquet")
-            mine = pa.array([i for i, last in latest.items() if last == order], type=pa.uint64())
-            parts.append(table.filter(pc.is_in(table.column(owner), value_set=mine)))
+            mine = np.isin(table.column(owner).to_numpy(), standing[order])
+            parts.append(table.filter(pa.array(mine)))
         write_table(pa.concat_tables(parts).sort_by(column), scratch / f"{name}.parquet")
     scratch.replace(root / CATALOG / f"{int(segments[-1].name) + 1:06d}")
     for segment in segments:
         shutil.rmtree(segment)
+
+
+def _standing_in(segments: list[Path]) -> list[Ids]:
+    """Return the short ids whose latest row each segment holds."""
+    import pyarrow.parquet as pq
+
+    later = np.empty(0, dtype=np.uint64)
+    standing: list[Ids] = []
+    for segment in reversed(segments):
+        ids = pq.read_table(segment / "records.parquet", columns=["id"]).column("id").to_numpy()
+        standing.append(np.setdiff1d(ids, later))
+        later = np.union1d(later, ids)
+    return standing[::-1]

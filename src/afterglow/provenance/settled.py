@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from afterglow.provenance.catalog import CATALOG, by_segment, short_id, write_table
+from afterglow.provenance.catalog import CATALOG, outputs_of, short_id, write_table
 from afterglow.provenance.dag import JobId
 from afterglow.provenance.job import State
 from afterglow.provenance.records import STATES, read_state
@@ -76,7 +76,8 @@ def split_states(root: Path) -> tuple[list[State], Settled]:
         elif (state := read_state(root / path)) is not None:
             moved.append(state)
     keys = {short_id(key): key for key in jobs.values()}
-    return moved, Settled(jobs, _outputs(root, keys))
+    outputs = [(keys[number], *rest) for number, *rest in outputs_of(root, jobs.values())]
+    return moved, Settled(jobs, outputs)
 
 
 def state_files(root: Path) -> Iterator[tuple[str, Token]]:
@@ -88,18 +89,6 @@ def state_files(root: Path) -> Iterator[tuple[str, Token]]:
             status = entry.stat()
             name = f"{STATES}/{folder.name}/{entry.name}"
             yield name, (status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-def _outputs(root: Path, keys: dict[int, str]) -> list[tuple[str, str, str, list[int]]]:
-    """Return what the records of some keys say they wrote; the latest record of a key counts."""
-    found: dict[int, list[tuple[str, str, str, list[int]]]] = {}
-    for recorded, outputs in by_segment(root):
-        for number in recorded:
-            found.pop(number, None)
-        for number, path, digest, *token in outputs:
-            if number in keys:
-                found.setdefault(number, []).append((keys[number], path, digest, token))
-    return [output for outputs in found.values() for output in outputs]
 
 
 def _token(row: dict[str, Any]) -> Token:
