@@ -3,20 +3,30 @@
 import json
 
 from afterglow.errors import NotEvaluable
-from afterglow.lesions.graph import graph_of, read_scans, visits_of
+from afterglow.lesions.corrections import Corrections, read_corrections
+from afterglow.lesions.graph import graph_of, read_placed, scans_of, visits_of
+from afterglow.lesions.lesion_dose import lesion_doses, planned_doses
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
 
 
 def main(job: Job) -> None:
     visits = visits_of(job.path("index/plan.parquet"), job.subject or "")
-    scans = read_scans(job.path, visits, job.upstream)
-    if not scans:
+    placed = read_placed(job.path, visits, job.upstream)
+    if not placed:
         raise NotEvaluable("no_lesion_mask", "no session of this subject has a lesion mask")
-    graph = graph_of(scans, visits, job.study.identity)
-    for scan in scans:
-        if scan.reason:
-            job.warn(f"lesions of ses-{scan.session} are matched to none: {scan.reason}")
+    corrections = Corrections(read_corrections(job.study.decisions, job.subject or ""))
+    graph = graph_of(scans_of(placed), visits, job.study.identity, corrections)
+    for one in placed:
+        if one.reason:
+            job.warn(f"lesions of ses-{one.session} are matched to none: {one.reason}")
+    for row in graph["decisions"]:
+        if not row["applied"]:
+            job.warn(f"row {row['row']} of the decisions file names a lesion that is not there")
+    plans, unused = planned_doses(job.path, job.upstream["bids"])
+    for reason in unused:
+        job.warn(f"a dose is not used: {reason}")
+    graph["dose"] = lesion_doses(placed, plans)
     relative = f"derivatives/sub-{job.subject}/sub-{job.subject}_desc-lesions_graph.json"
     text = json.dumps(graph, indent=1, sort_keys=True) + "\n"
     job.out(relative).write_text(text, encoding="utf-8")

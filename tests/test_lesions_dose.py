@@ -10,6 +10,7 @@ from afterglow.bids.structures import dose as read_dose
 from afterglow.errors import NotEvaluable
 from afterglow.lesions.dose import dose_of, dose_statistics, fine_points, isodose_volumes
 from afterglow.lesions.grids import Grid
+from afterglow.lesions.lesion_dose import Placed, Planned, lesion_doses
 from rt_objects import rtdose
 
 CENTER = np.array([0.7, -0.4, 0.9])
@@ -96,3 +97,23 @@ def test_warm_tissue_belongs_to_the_nearest_lesion(tmp_path):
     whole = isodose_volumes(dose, {1: CENTER[None]})[1]["V12"]
     assert both[1]["V12"] + both[2]["V12"] == pytest.approx(whole, rel=1e-9)
     assert both[1]["V12"] == pytest.approx(both[2]["V12"], rel=0.1)
+
+
+def test_dose_follows_a_lesion_through_the_registration(tmp_path):
+    dose = dose_on(2.0, tmp_path)
+    mask, grid = ball(4.0)
+    labels = mask.astype(np.int32)
+    turned = np.eye(4)
+    turned[:3, :3] = [[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    turned[:3, 3] = [5.0, -7, 3]
+    elsewhere = Grid(grid.shape, turned @ grid.affine)
+    visits = [
+        Placed("a", labels, grid, np.eye(4), ""),
+        Placed("b", labels, elsewhere, np.linalg.inv(turned), ""),
+        Placed("c", labels, grid, np.eye(4), "no_longitudinal_registration"),
+    ]
+    first, second, third = lesion_doses(visits, [Planned("a", dose)])
+    assert second["D95"] == pytest.approx(first["D95"], abs=1e-4)
+    assert first["V12"] == pytest.approx(4 / 3 * np.pi * radius_of(12.0) ** 3 / 1000, rel=0.01)
+    assert "V12" not in second
+    assert (third["reason"], third.get("D95")) == ("no_longitudinal_registration", None)

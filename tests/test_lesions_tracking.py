@@ -8,7 +8,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from afterglow.errors import AfterglowError
 from afterglow.lesions.blobs import Blob, Scan, blobs_of_labels
+from afterglow.lesions.corrections import Corrections, read_corrections
 from afterglow.lesions.matching import MatchSettings, match
 from afterglow.lesions.tracking import as_json, identify, link
 from lesions_simulation import ball, graph_calls, one_to_one, scores, subject
@@ -155,3 +157,51 @@ def test_blobs_are_placed_by_the_affine_and_sampled_finely():
     assert (found.label, found.volume) == (7, 8.0)
     assert len(found.points) == 2 * 4
     np.testing.assert_allclose(found.centroid, [12.5, 2.0, 12.0])
+
+
+def corrections(tmp_path, *rows):
+    path = tmp_path / "decisions.csv"
+    head = "subject,session,target,decision,file,rater,date,reason"
+    path.write_text("\n".join([head, *(f"{row},,r1,,looked at it" for row in rows)]) + "\n")
+    return Corrections(read_corrections(path, "x1"))
+
+
+def test_corrections_are_honoured_and_recorded(tmp_path):
+    scans = [scan("a", (0, 0, 0), (9, 0, 0)), scan("b", (0, 0, 0), (9, 0, 0))]
+    plain = identify(scans, ["a", "b"])
+    assert [plain.ids["b", k] for k in (1, 2)] == ["L001", "L002"]
+    swapped = corrections(
+        tmp_path,
+        "x1,b,lesion/1,same_as a/2",
+        "sub-x1,ses-b,lesion/2,same_as ses-a/1",
+        "x2,b,lesion/1,new",
+        "x1,b,series/7,exclude",
+    )
+    found = identify(scans, ["a", "b"], corrections=swapped)
+    assert [found.ids["b", k] for k in (1, 2)] == ["L002", "L001"]
+    assert all(edge.corrected and not edge.uncertain for edge in found.graph.edges)
+    new = corrections(tmp_path, "x1,b,lesion/1,new", "x1,z,lesion/4,new")
+    found = identify(scans, ["a", "b"], corrections=new)
+    assert found.ids["b", 1] == "L003"
+    assert found.graph.states["b", 1] == "new"
+    assert [applied for _, applied in new.applied(found.ids)] == [True, False]
+    apart = corrections(tmp_path, "x1,b,lesion/1,not_same_as a/1")
+    assert identify(scans, ["a", "b"], corrections=apart).ids["b", 1] != "L001"
+
+
+def test_a_decision_that_cannot_be_understood_is_refused(tmp_path):
+    with pytest.raises(AfterglowError, match="row 2"):
+        corrections(tmp_path, "x1,b,lesion/1,new", "x1,b,lesion/2,perhaps")
+    (tmp_path / "decisions.csv").write_text("subject,target\n")
+    with pytest.raises(AfterglowError, match="decision, session"):
+        read_corrections(tmp_path / "decisions.csv", "x1")
+
+
+def test_a_correction_keeps_every_order_of_arrival_the_same(tmp_path):
+    scans, _ = subject(np.random.default_rng([7, 0]), n_lesions=5, n_scans=3)
+    names = [s.session for s in scans]
+    fixed = corrections(tmp_path, f"x1,{names[1]},lesion/1,new")
+    batch = {frozenset(nodes) for nodes in link(scans, corrections=fixed).lesions}
+    for order in permutations(names):
+        found = identify(scans, list(order), corrections=fixed)
+        assert partition(scans, found.ids, found.same_as) == batch

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.lesions.blobs import Scan, blobs_of_labels
+from afterglow.lesions.corrections import Corrections
 from afterglow.lesions.inputs import Find, load_labels, transform
+from afterglow.lesions.lesion_dose import Placed
 from afterglow.lesions.matching import MatchSettings
 from afterglow.lesions.tracking import as_json, identify
 
@@ -42,17 +44,17 @@ def visits_of(plan: Path, subject: str) -> list[Visit]:
     return [Visit(row["session"], int(row["arrival"]), bool(row["is_reference"])) for row in rows]
 
 
-def read_scans(
+def read_placed(
     find: Find, visits: Sequence[Visit], upstream: Mapping[str, Sequence[State]]
-) -> list[Scan]:
-    """Return the masked sessions of a subject in order of date, in reference space.
+) -> list[Placed]:
+    """Return the masked sessions of a subject in order of date, each with its way to the reference.
 
     A session without a usable registration keeps its lesions and says why they match none.
     """
     images = {state.session: state for state in upstream["bids"]}
     anatomy = {state.session: state for state in upstream["anat"]}
     made = {state.session: state for state in upstream.get("features", []) if state.done}
-    scans = []
+    found = []
     for visit in visits:
         state = images.get(visit.session)
         if state is None or not state.done:
@@ -64,9 +66,20 @@ def read_scans(
             continue
         to_reference, reason = _registration(find, visit, anatomy.get(visit.session))
         labels, grid = load_labels(find, mask)
-        blobs = blobs_of_labels(labels.data, grid.affine, to_reference, visit.session)
-        scans.append(Scan(visit.session, blobs, reason))
-    return scans
+        found.append(Placed(visit.session, labels.data, grid, to_reference, reason))
+    return found
+
+
+def scans_of(placed: Sequence[Placed]) -> list[Scan]:
+    """Return the sessions as tracking sees them, in reference space."""
+    return [
+        Scan(
+            one.session,
+            blobs_of_labels(one.labels, one.grid.affine, one.to_reference, one.session),
+            one.reason,
+        )
+        for one in placed
+    ]
 
 
 def _registration(find: Find, visit: Visit, anat: State | None) -> tuple[Any, str]:
@@ -82,12 +95,28 @@ def _registration(find: Find, visit: Visit, anat: State | None) -> tuple[Any, st
 
 
 def graph_of(
-    scans: Sequence[Scan], visits: Sequence[Visit], config: IdentityConfig
+    scans: Sequence[Scan],
+    visits: Sequence[Visit],
+    config: IdentityConfig,
+    corrections: Corrections | None = None,
 ) -> dict[str, Any]:
-    """Return the graph as it is stored."""
+    """Return the graph as it is stored, with every correction and whether it could be applied."""
     settings = MatchSettings(**config.model_dump())
     present = {scan.session for scan in scans}
     arrival = [v.session for v in sorted(visits, key=lambda v: v.arrival) if v.session in present]
-    identity = identify(scans, arrival, settings)
+    corrections = corrections or Corrections()
+    identity = identify(scans, arrival, settings, corrections)
     reasons = {scan.session: scan.reason for scan in scans if scan.reason}
-    return as_json(identity, reasons)
+    content = as_json(identity, reasons)
+    content["decisions"] = [
+        {
+            "row": row.row,
+            "session": row.node[0],
+            "label": row.node[1],
+            "decision": row.verdict,
+            "other": list(row.other) if row.other else None,
+            "applied": applied,
+        }
+        for row, applied in corrections.applied(identity.ids)
+    ]
+    return content

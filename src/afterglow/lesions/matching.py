@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from afterglow.lesions.blobs import Blob
+
+# Above any sum of scores that a subject's lesions can reach.
+_DECIDED = 1000.0
 
 Kind = Literal["continuation", "reappearance", "split", "merge"]
 
@@ -106,6 +109,7 @@ def match(
     after: Sequence[Blob],
     settings: MatchSettings | None = None,
     recent: Sequence[bool] | None = None,
+    decided: Mapping[tuple[int, int], bool] | None = None,
 ) -> list[Pair]:
     """Match two scans.
 
@@ -118,6 +122,8 @@ def match(
         Thresholds.
     recent : sequence of bool, optional
         False for those absent from the scan directly before: a match is then a reappearance.
+    decided : mapping, optional
+        Pairs (i, j) that a person said are one lesion (True) or are not (False).
 
     Returns
     -------
@@ -128,13 +134,22 @@ def match(
     if not before or not after:
         return []
     recent = [True] * len(before) if recent is None else recent
-    alike = similarity(before, after, settings)
+    decided = decided or {}
+    alike = _ruled(similarity(before, after, settings), decided)
     pairs = _assign(alike, settings, recent)
     shift = _common_shift(before, after, pairs) if settings.realign else None
     if shift is not None:
-        alike = similarity(before, after, settings, shift)
+        alike = _ruled(similarity(before, after, settings, shift), decided)
         pairs = _assign(alike, settings, recent)
     return pairs + _split_and_merge(alike, pairs, settings, recent)
+
+
+def _ruled(alike: Similarity, decided: Mapping[tuple[int, int], bool]) -> Similarity:
+    """Return the similarity with what a person decided: certain, or none."""
+    for pair, same in decided.items():
+        alike.overlap[pair] = 1.0 if same else 0.0
+        alike.score[pair] = _DECIDED if same else 0.0
+    return alike
 
 
 def _assign(alike: Similarity, settings: MatchSettings, recent: Sequence[bool]) -> list[Pair]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from afterglow.lesions.corrections import Corrections
 from afterglow.lesions.matching import MatchSettings, Pair, match
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Edge:
     score: float
     margin: float
     uncertain: bool
+    corrected: bool = False
 
 
 @dataclass
@@ -56,7 +58,11 @@ class Linked:
     absent: list[tuple[str, Node, str]] = field(default_factory=list)
 
 
-def link(scans: Sequence[Scan], settings: MatchSettings | None = None) -> Linked:
+def link(
+    scans: Sequence[Scan],
+    settings: MatchSettings | None = None,
+    corrections: Corrections | None = None,
+) -> Linked:
     """Link the lesions of all scans of one subject.
 
     Parameters
@@ -65,6 +71,8 @@ def link(scans: Sequence[Scan], settings: MatchSettings | None = None) -> Linked
         In order of date.
     settings : MatchSettings, optional
         Thresholds.
+    corrections : Corrections, optional
+        What a person decided.
 
     Returns
     -------
@@ -83,7 +91,7 @@ def link(scans: Sequence[Scan], settings: MatchSettings | None = None) -> Linked
                 tracks.append(Track([(scan.session, blob.label)], blob, number, matchable=False))
                 linked.states[scan.session, blob.label] = "unmatched"
             continue
-        _advance(tracks, linked, scan, number, previous, settings)
+        _advance(tracks, linked, scan, number, previous, settings, corrections or Corrections())
         previous = number
     linked.lesions = [track.nodes for track in tracks]
     return linked
@@ -96,12 +104,22 @@ def _advance(
     number: int,
     previous: int,
     settings: MatchSettings,
+    corrections: Corrections,
 ) -> None:
     """Take one registered scan into the graph."""
     known = [track for track in tracks if track.matchable]
     recent = [track.last_scan == previous for track in known]
-    pairs = match([track.last for track in known], scan.blobs, settings, recent)
-    linked.edges += [_edge(pair, known, scan, settings) for pair in pairs]
+    decided = {
+        (i, j): answer
+        for i, track in enumerate(known)
+        for j, blob in enumerate(scan.blobs)
+        if (answer := corrections.allowed(track.nodes, (scan.session, blob.label))) is not None
+    }
+    pairs = match([track.last for track in known], scan.blobs, settings, recent, decided)
+    linked.edges += [
+        _edge(pair, known, scan, settings, corrected=decided.get((pair.i, pair.j), False))
+        for pair in pairs
+    ]
     merged = {pair.i for pair in pairs if pair.kind == "merge"}
     split = {pair.j for pair in pairs if pair.kind == "split"}
     follows = {pair.j: pair for pair in pairs if pair.kind in {"continuation", "reappearance"}}
@@ -131,8 +149,10 @@ def _was_merged(linked: Linked, track: Track, recent: bool) -> bool:
     return bool(states) and states[-1] == "merged"
 
 
-def _edge(pair: Pair, known: Sequence[Track], scan: Scan, settings: MatchSettings) -> Edge:
-    """Return a pair as an edge between sessions."""
+def _edge(
+    pair: Pair, known: Sequence[Track], scan: Scan, settings: MatchSettings, *, corrected: bool
+) -> Edge:
+    """Return a pair as an edge between sessions; what a person decided is certain."""
     old, new = known[pair.i].last, scan.blobs[pair.j]
     return Edge(
         old.session,
@@ -142,9 +162,10 @@ def _edge(pair: Pair, known: Sequence[Track], scan: Scan, settings: MatchSetting
         pair.kind,
         pair.overlap,
         pair.distance,
-        pair.score,
-        pair.margin,
-        pair.margin < settings.uncertain_margin,
+        1.0 if corrected else pair.score,
+        1.0 if corrected else pair.margin,
+        not corrected and pair.margin < settings.uncertain_margin,
+        corrected,
     )
 
 
@@ -159,7 +180,10 @@ class Identity:
 
 
 def identify(
-    scans: Sequence[Scan], arrival: Sequence[str], settings: MatchSettings | None = None
+    scans: Sequence[Scan],
+    arrival: Sequence[str],
+    settings: MatchSettings | None = None,
+    corrections: Corrections | None = None,
 ) -> Identity:
     """Issue lesion ids in order of arrival.
 
@@ -171,6 +195,8 @@ def identify(
         Session labels in the order in which the index first saw them.
     settings : MatchSettings, optional
         Thresholds.
+    corrections : Corrections, optional
+        What a person decided.
 
     Returns
     -------
@@ -186,7 +212,7 @@ def identify(
     seen: set[str] = set()
     for session in arrival:
         seen.add(session)
-        graph = link([scan for scan in scans if scan.session in seen], settings)
+        graph = link([scan for scan in scans if scan.session in seen], settings, corrections)
         rank = {name: place for place, name in enumerate(arrival)}
         claimed: set[str] = set()
         for nodes in sorted(graph.lesions, key=lambda n: min((rank[s], label) for s, label in n)):
