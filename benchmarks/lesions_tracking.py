@@ -38,7 +38,7 @@ def main(count: int) -> None:
                 totals[name].update(scores(truth, *calls))
         for name, total in totals.items():
             print(f"| {error} mm | {name} | {' | '.join(row(total))} |")
-    print(f"\norders of arrival: {orders(max(count // 25, 4))}")
+    print(f"\norders of arrival: {orders(max(count // 100, 4))}")
 
 
 def row(total: Counter[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Regions, reference tissue and measurements of one session."""
 
 from afterglow.errors import NotEvaluable
+from afterglow.lesions.missing import absent_cells
 from afterglow.lesions.session import SessionLesions, measure_perfusion, measure_shapes
 from afterglow.lesions.session_mask import mask_of
 from afterglow.provenance.job import Job
@@ -20,13 +21,18 @@ def main(job: Job) -> None:
     curves = []
     for name in ("dsc", "dce"):
         stage = job.state(name)
-        if not (stage.done and session.anat.get(name)):
+        if not stage.done:
+            known = stage.status == "not_evaluable"
+            cells += absent_cells(name, shapes, stage.reason if known else f"{name}_failed")
             continue
         found = measure_perfusion(session, job.path, name, stage.summary)
         if found is None:
-            job.problem(name, "the series is not registered to the anatomy", "see stage anat")
+            if session.anat.get(name):
+                job.problem(name, "the series is not registered to the anatomy", "see stage anat")
+            cells += absent_cells(name, shapes, "not_registered")
             continue
         cells += found.cells
+        cells += absent_cells(name, shapes, "no_map", found.cells)
         curves += found.curves
     base = f"derivatives/sub-{job.subject}/ses-{job.session}/lesions"
     stem = f"{base}/sub-{job.subject}_ses-{job.session}"

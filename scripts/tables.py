@@ -8,9 +8,11 @@ from afterglow.bids.dataset import write_dataset_files
 from afterglow.dicom.deidentify import load_secret
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
-from afterglow.tables import clinical, courses, dictionary, sessions, wide
+from afterglow.tables import clinical, courses, sessions, wide
 from afterglow.tables.consolidate import curve_batches, feature_batches
+from afterglow.tables.documents import write_documents
 from afterglow.tables.identities import Identities, read_identities
+from afterglow.tables.mask_facts import mask_facts
 from afterglow.tables.models import (
     CurveRow,
     EdgeRow,
@@ -42,9 +44,7 @@ def main(job: Job) -> None:
     )
     write_sorted(curve_batches(study, identities, job.path), CurveRow, _out(job, "curves"))
     columns = _wide(job, study, identities, rows)
-    content = dictionary.dictionary({"features_wide": columns})
-    job.out("tables/dictionary.json").write_text(dictionary.as_json(content), encoding="utf-8")
-    job.out("tables/dictionary.md").write_text(dictionary.as_markdown(content), encoding="utf-8")
+    write_documents(job.out, job.study.study, columns)
     converted = {(s.subject, s.session) for s in job.upstream.get("bids", []) if s.done}
     dated = [
         {**row, "days_from_srs": days.get((row["subject"], row["session"]))}
@@ -98,7 +98,7 @@ def _lesions(
     labels, lost = clinical.outcomes(given, places, people)
     if lost:
         job.warn(f"{lost} of {len(given)} outcome rows fit no lesion, or contradict another row")
-    courses.add_identity(rows, identities)
+    courses.add_identity(rows, identities, mask_facts(study, job.path))
     courses.add_treatment(rows, treated, labels, people)
     courses.add_responses(rows, _order(study), courses.settings_of(job.study.tables))
     days = {}

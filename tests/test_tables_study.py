@@ -104,13 +104,17 @@ def test_the_wide_matrix_is_the_features_table(tables):
     wide = tables["features_wide"]
     columns = [n for n in wide.column_names if n.count(".") == 2]
     seen = 0
+    reasons = set()
     for row in wide.to_pylist():
         for name in columns:
             cell = cells[row["subject"], row["session"], row["label"], name]
             assert row[name] == cell["value"]
             assert wide.schema.field(name).metadata[b"unit"].decode() == cell["unit"]
+            assert (row[name] is None) == (cell["reason"] != "")
+            reasons.add(cell["reason"])
             seen += 1
     assert seen == len(cells)
+    assert "dce_failed" in reasons
 
 
 def test_wide_changes_follow_the_lesion_and_not_the_label(tables):
@@ -164,3 +168,40 @@ def test_same_rows_give_the_same_bytes(study, tmp_path):
     table = pq.read_table(out / "tables/features.parquet")
     shuffled = table.take(list(range(table.num_rows))[::-1])
     assert content_digest(table) == content_digest(shuffled)
+
+
+def test_the_data_package_describes_every_table_and_column(study, tables):
+    out, _ = study
+    package = json.loads((out / "tables/datapackage.json").read_text())
+    assert package["profile"] == "data-package"
+    found = {r["path"].removesuffix(".parquet"): r for r in package["resources"]}
+    assert set(found) == set(tables)
+    kinds = {"number", "integer", "string", "boolean", "array"}
+    for name, table in tables.items():
+        fields = found[name]["schema"]["fields"]
+        assert [field["name"] for field in fields] == table.column_names
+        assert {field["type"] for field in fields} <= kinds
+        keys = found[name]["schema"]["primaryKey"]
+        assert table.select(keys).group_by(keys).aggregate([]).num_rows == table.num_rows
+        if "content_digest" in found[name]:
+            assert found[name]["content_digest"] == content_digest(table)
+    assert found["lesions"]["content_digest"]
+
+
+def test_the_tsv_twin_says_what_the_lesions_table_says(study, tables):
+    out, _ = study
+    lines = (out / "tables/lesions.tsv").read_text().splitlines()
+    names = lines[0].split("\t")
+    assert names == tables["lesions"].column_names
+    sidecar = json.loads((out / "tables/lesions.json").read_text())
+    assert list(sidecar) == names
+    assert sidecar["volume"]["Units"] == "mL"
+    for line, row in zip(lines[1:], tables["lesions"].to_pylist(), strict=True):
+        for name, text in zip(names, line.split("\t"), strict=True):
+            value = row[name]
+            if text == "n/a":
+                assert value in {None, ""}
+            elif isinstance(value, float):
+                assert float(text) == value
+            else:
+                assert text.lower() == str(value).lower()

@@ -10,6 +10,7 @@ from afterglow.lesions.rano import LesionAt, PatientResponse, patient_response
 from afterglow.lesions.response import Course, ResponseSettings, lesion_response, measurable
 from afterglow.tables.clinical import Outcome, People, Place, Treatment
 from afterglow.tables.identities import Identities
+from afterglow.tables.mask_facts import Facts
 from afterglow.tables.study import StudyStates
 
 if TYPE_CHECKING:
@@ -85,9 +86,14 @@ def places_of(rows: Sequence[Mapping[str, Any]]) -> list[Place]:
     ]
 
 
-def add_identity(rows: Sequence[dict[str, Any]], identities: Identities) -> None:
-    """Add what the graph says beyond the state."""
+def add_identity(
+    rows: Sequence[dict[str, Any]], identities: Identities, masks: Facts | None = None
+) -> None:
+    """Add what the graph says beyond the state, the dose, and where the voxels come from."""
     for row in rows:
+        place = (row["subject"], row["session"], int(row["label"]))
+        row.update(identities.dose.get(place, {}))
+        row.update((masks or {}).get(place, {}))
         key = (row["subject"], row["lesion_id"])
         row["same_as"] = identities.same_as.get(key)
         row["first_session"] = identities.first.get(key)

@@ -23,6 +23,7 @@ class Identities:
     same_as: dict[tuple[str, str], str] = field(default_factory=dict)
     first: dict[tuple[str, str], str] = field(default_factory=dict)
     edges: list[dict[str, Any]] = field(default_factory=list)
+    dose: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
 
     def lesion_id(self, subject: str, session: str, label: int) -> str:
         """Return the id of a label; where identity has no result, a name that cannot be one."""
@@ -51,8 +52,40 @@ def _take(found: Identities, subject: str, graph: Mapping[str, Any]) -> None:
         found.ids[key], found.states[key] = item["lesion_id"], item["state"]
     for name, other in graph["same_as"]:
         found.same_as[subject, name] = other
+    _take_dose(found, subject, graph)
     for lesion in graph["lesions"]:
         found.first[subject, lesion["lesion_id"]] = lesion["first_session"]
+
+
+_DOSE = {
+    "plan": "dose_plan",
+    "type": "dose_type",
+    "reason": "dose_reason",
+    "Dmean": "dose_mean",
+    "D98": "dose_d98",
+    "D95": "dose_d95",
+    "D50": "dose_d50",
+    "D2": "dose_d2",
+    "V10": "dose_v10",
+    "V12": "dose_v12",
+}
+
+
+def _take_dose(found: Identities, subject: str, graph: Mapping[str, Any]) -> None:
+    """Take the dose of the subject's first plan; V10 and V12 are those of the lesion there."""
+    rows = graph.get("dose") or []
+    first = min((row["plan"] for row in rows), default=None)
+    rows = [row for row in rows if row["plan"] == first]
+    tissue = {
+        found.ids.get((subject, row["session"], int(row["label"]))): row
+        for row in rows
+        if "V12" in row
+    }
+    for row in rows:
+        key = (subject, row["session"], int(row["label"]))
+        planned = tissue.get(found.ids.get(key), {})
+        values = {**row, "V10": planned.get("V10"), "V12": planned.get("V12")}
+        found.dose[key] = {column: values.get(name) for name, column in _DOSE.items()}
 
 
 def _edges(
