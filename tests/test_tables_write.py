@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 from afterglow.errors import AfterglowError
 from afterglow.tables import clinical
 from afterglow.tables.digest import content_digest
-from afterglow.tables.models import MODELS, FlowRow, WideRow
-from afterglow.tables.rows import arrow_schema
+from afterglow.tables.models import MODELS, EdgeRow, FlowRow, WideRow
+from afterglow.tables.read import read_table
+from afterglow.tables.rows import SCHEMA_VERSION, arrow_schema
 from afterglow.tables.wide import change_columns, pivot
-from afterglow.tables.write import write_sorted, write_table
+from afterglow.tables.write import write_arrow, write_sorted, write_table
 
 ROW = {"step": 1, "name": "a", "reason": "", "n_subjects": 2, "n_sessions": 3, "n_lesions": None}
 
@@ -196,3 +198,46 @@ def test_contradicting_outcomes_are_counted():
     assert found["aa", "L001"].label == "progression"
     assert found["aa", "L001"].blinded is True
     assert lost == 2
+
+
+# The columns of `edges` in schema version 1.0.0.
+EDGES_1_0 = {
+    "center": "n", "subject": "s", "from_session": "a", "from_label": 1,
+    "from_lesion_id": "L001", "to_session": "b", "to_label": 2, "to_lesion_id": "L001",
+    "kind": "continuation", "overlap": 0.9, "distance": 1.5, "score": 0.8, "margin": 0.7,
+    "uncertain": False, "record_id": "r",
+}  # fmt: skip
+
+
+def test_tables_of_the_previous_version_are_read_with_todays_columns(tmp_path):
+    facts = {"afterglow_table": "edges", "schema_version": "1.0.0"}
+    write_arrow(pa.Table.from_pylist([EDGES_1_0]), tmp_path / "old.parquet", facts)
+    found = read_table(tmp_path / "old.parquet", EdgeRow)
+    assert found.column_names == list(EdgeRow.model_fields)
+    (row,) = found.to_pylist()
+    assert {name: row[name] for name in EDGES_1_0} == EDGES_1_0
+    assert row["corrected"] is None
+    write_table([{**EDGES_1_0, "corrected": True}], EdgeRow, tmp_path / "new.parquet")
+    assert read_table(tmp_path / "new.parquet", EdgeRow).to_pylist()[0]["corrected"] is True
+    stored = pq.read_schema(tmp_path / "new.parquet").metadata[b"schema_version"]
+    assert stored.decode() == SCHEMA_VERSION
+
+
+def test_tables_of_a_later_version_and_other_tables_are_refused(tmp_path):
+    for facts, what in (
+        ({"afterglow_table": "edges", "schema_version": "9.0.0"}, "schema version 9.0.0"),
+        ({"afterglow_table": "flow", "schema_version": "1.0.0"}, "says it is flow"),
+        ({}, "no table of a study"),
+    ):
+        write_arrow(pa.Table.from_pylist([EDGES_1_0]), tmp_path / "t.parquet", facts)
+        with pytest.raises(AfterglowError, match=what):
+            read_table(tmp_path / "t.parquet", EdgeRow)
+
+
+def test_changes_follow_first_and_smallest_earlier_values():
+    wide = pivot([batch(str(k), {(1, "A"): v}) for k, v in enumerate([0.0, 4.0, 2.0, 3.0])])
+    wide = replace(wide, names=["shape.lesion.volume"])
+    names, changes = change_columns(wide, {("s", str(k)): k for k in range(4)}, ["volume"])
+    assert [name.rsplit(".", 1)[1] for name in names] == ["change_baseline", "change_nadir"]
+    np.testing.assert_allclose(changes[:, 0], [np.nan, np.nan, -50, -25])
+    np.testing.assert_allclose(changes[:, 1], [np.nan, np.nan, -50, 50])

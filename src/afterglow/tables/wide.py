@@ -122,15 +122,16 @@ def change_columns(
         courses.setdefault((key[1], key[3]), []).append(row)
     for rows in courses.values():
         rows.sort(key=lambda r: (order[wide.keys[r][1], wide.keys[r][2]], wide.keys[r][4]))
+    block = wide.values[:, [k for k, _ in chosen]]
+    baseline, nadir = _changes(block, list(courses.values()))
     names: list[str] = []
     columns: list[NDArray[np.float64]] = []
-    for k, name in chosen:
-        baseline, nadir = _changes(wide.values[:, k], list(courses.values()))
+    for place, (_, name) in enumerate(chosen):
         names.append(name + CHANGE)
-        columns.append(baseline)
+        columns.append(baseline[:, place])
         if name.startswith("shape."):
             names.append(name + CHANGE_NADIR)
-            columns.append(nadir)
+            columns.append(nadir[:, place])
     stacked = np.stack(columns, axis=1) if columns else np.zeros((len(wide.keys), 0))
     return names, stacked
 
@@ -138,18 +139,23 @@ def change_columns(
 def _changes(
     values: NDArray[np.float64], courses: Sequence[Sequence[int]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the change (%) of every row from the first and from the smallest earlier value."""
-    baseline = np.full(len(values), np.nan)
-    nadir = np.full(len(values), np.nan)
-    for rows in courses:
-        earlier: list[float] = []
-        for row in rows:
-            value = values[row]
-            if earlier:
-                baseline[row] = 100 * (value / earlier[0] - 1)
-                nadir[row] = 100 * (value / min(earlier) - 1)
-            if np.isfinite(value) and value > 0:
-                earlier.append(float(value))
+    """Return the change (%) of every cell from the first and from the smallest earlier value.
+
+    All lesions advance together, one session at a time.
+    """
+    baseline = np.full(values.shape, np.nan)
+    nadir = np.full(values.shape, np.nan)
+    first = np.full((len(courses), values.shape[1]), np.nan)
+    lowest = first.copy()
+    for step in range(max((len(rows) for rows in courses), default=0)):
+        there = np.array([k for k, rows in enumerate(courses) if len(rows) > step])
+        rows = np.array([courses[k][step] for k in there])
+        now = values[rows]
+        baseline[rows] = 100 * (now / first[there] - 1)
+        nadir[rows] = 100 * (now / lowest[there] - 1)
+        usable = np.where(now > 0, now, np.nan)
+        first[there] = np.where(np.isnan(first[there]), usable, first[there])
+        lowest[there] = np.fmin(lowest[there], usable)
     return baseline, nadir
 
 

@@ -92,7 +92,7 @@ def write_sorted(batches: Iterable[Any], model: type[Row], path: Path) -> int:
     records: set[str] = set()
     waiting: list[Any] = []
     count = held = 0
-    with pq.ParquetWriter(path, schema, **_OPTIONS) as writer:
+    with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
         for batch in batches:
             table = nulls_for_nan(batch)
             records |= {r for r in table.column("record_id").unique().to_pylist() if r}
@@ -131,8 +131,20 @@ def write_arrow(table: Any, path: Path, metadata: Mapping[str, str] | None = Non
 
     table = table.replace_schema_metadata(dict(metadata or {})).combine_chunks()
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=ROW_GROUP, **_OPTIONS)
+    pq.write_table(table, path, row_group_size=ROW_GROUP, **_options(table.schema))
     return table
+
+
+def _options(schema: Any) -> dict[str, Any]:
+    """Return the writer's options; measured numbers repeat too seldom for a dictionary."""
+    import pyarrow.types as kinds
+
+    repeated = [
+        field.name
+        for field in schema
+        if not (kinds.is_floating(field.type) or kinds.is_nested(field.type))
+    ]
+    return {**_OPTIONS, "use_dictionary": repeated}
 
 
 def record_digest(table: Any) -> str:
@@ -165,10 +177,10 @@ def _from_rows(rows: Iterable[Mapping[str, Any]], schema: Any, model: type[Row])
     if unknown:
         message = f"table {model.TABLE} has no column {', '.join(unknown)}"
         raise ValueError(message)
-    columns = [
-        pa.array([row.get(field.name, _default(model, field.name)) for row in rows], field.type)
-        for field in schema
-    ]
+    columns = []
+    for field in schema:
+        name, default = field.name, _default(model, field.name)
+        columns.append(pa.array([row.get(name, default) for row in rows], field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
