@@ -131,12 +131,12 @@ def segmentation(folder: Path) -> None:
     for name, values in rows.items():
         large = np.array([v for v in values if v[0] > 0.1])
         if len(large):
+            low = large[:, 1] < 0.5
             print(
-                f"{name}: {len(large)} lesions above 0.1 mL, Dice median {np.median(large[:, 1]):.3f}"
-                f", least {large[:, 1].min():.3f}; volume {100 * large[:, 2].mean():+.1f} % (mean); "
-                f"{extra[name]} objects that are no lesion; "
-                f"{int((large[:, 1] < 0.5).sum())} below 0.5, of which"
-                f" {int(((large[:, 1] < 0.5) & (large[:, 3] > 0)).sum())} flagged or missed"
+                f"{name}: {len(large)} lesions above 0.1 mL, Dice median"
+                f" {np.median(large[:, 1]):.3f}, least {large[:, 1].min():.3f}; volume"
+                f" {100 * large[:, 2].mean():+.1f} % (mean); {extra[name]} objects are no lesion;"
+                f" {int(low.sum())} below 0.5, {int((low & (large[:, 3] > 0)).sum())} of them flagged"
             )
 
 
