@@ -136,7 +136,7 @@ def segmentation(folder: Path) -> None:
                 f"{name}: {len(large)} lesions above 0.1 mL, Dice median"
                 f" {np.median(large[:, 1]):.3f}, least {large[:, 1].min():.3f}; volume"
                 f" {100 * large[:, 2].mean():+.1f} % (mean); {extra[name]} objects are no lesion;"
-                f" {int(low.sum())} below 0.5, {int((low & (large[:, 3] > 0)).sum())} of them flagged"
+                f" {int(low.sum())} below 0.5, {int((low & (large[:, 3] > 0)).sum())} flagged"
             )
 
 
