@@ -11,7 +11,8 @@ import pytest
 from afterglow.config.lesions import GivenConfig
 from afterglow.errors import AfterglowError
 from afterglow.lesions.agreement import agreement
-from afterglow.lesions.given import rating_of, read_file
+from afterglow.lesions.given import Given, rating_of, read_file
+from afterglow.lesions.given_stage import _by_rater
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.naming import role_of
 from afterglow.lesions.placing import place
@@ -231,3 +232,13 @@ def test_two_affines_that_disagree_are_refused(tmp_path):
     nib.save(image, tmp_path / "m.nii")
     with pytest.raises(AfterglowError, match="disagree"):
         read_file(tmp_path / "m.nii", "x")
+
+
+def test_planning_targets_come_after_masks_drawn_on_purpose():
+    def one(rater, kind):
+        return Given("x", kind, (), rater)
+
+    given = [one("", "rtstruct"), one("r2", "nifti"), one("r1", "nifti"), one("r1", "seg")]
+    assert list(_by_rater(given)) == ["r1seg", "r1nifti", "r2", "rtstruct"]
+    assert list(_by_rater(given[:1])) == ["rtstruct"]
+    assert {name: len(files) for name, files in _by_rater(given[1:2] * 2).items()} == {"r2": 2}

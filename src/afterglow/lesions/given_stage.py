@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from afterglow.provenance.job import Job
 
 PARTS = {"core": 1, "edema": 2, "enhancing": 3}
-# a structure set often holds planning targets, so that masks drawn on purpose come first
 _ORDER = {"seg": 0, "nifti": 1, "nrrd": 2, "rtstruct": 3}
 
 
@@ -110,11 +109,17 @@ def _by_rater(given: Sequence[Given]) -> dict[str, list[Given]]:
     for one in given:
         groups.setdefault((one.rater, one.format), []).append(one)
     names = {}
-    for rater, kind in sorted(groups, key=lambda key: (key[0], _ORDER[key[1]])):
+    for rater, kind in sorted(groups, key=_preference):
         several = sum(other == rater for other, _ in groups) > 1
         plain = "".join(c for c in rater if c.isalnum())
         names[plain + (kind if several or not plain else "")] = groups[rater, kind]
     return names
+
+
+def _preference(group: tuple[str, str]) -> tuple[bool, str, int]:
+    """Return what sorts masks drawn on purpose before planning targets, then raters by name."""
+    rater, kind = group
+    return kind == "rtstruct", rater, _ORDER[kind]
 
 
 def _write_ratings(job: Job, ratings: Mapping[str, Rating], grid: Grid) -> None:
