@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from afterglow.dicom.archives import read_member
 from afterglow.dicom.checks import Intake, intake, mismatch, true_order
 from afterglow.dicom.converter import Converted, dcm2niix
+from afterglow.dicom.mosaic import read_mosaics
 from afterglow.dicom.pixels import Source, read_series
 from afterglow.errors import AfterglowError
 
@@ -82,9 +83,7 @@ def convert(
     mosaic = bool(entry["acquisition"]["mosaic"])
     series = _by_converter(entry, used, volumes, mosaic)
     if isinstance(series, str):
-        if mosaic:
-            raise AfterglowError(f"a mosaic cannot be converted: {series}", where=places[0].label)
-        array, affine = read_series(volumes)
+        array, affine = read_mosaics(volumes) if mosaic else read_series(volumes)
         series = Series(array, affine, {}, "afterglow", [f"own reader used: {series}"])
     series.notes = _times(entry, series.header)
     series.intakes = intakes

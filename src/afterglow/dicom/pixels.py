@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from afterglow.dicom.archives import read_member
 from afterglow.errors import AfterglowError
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _PHILIPS_GROUP, _PHILIPS_SLOPE, _PHILIPS_INTERCEPT = 0x2005140F, 0x2005100E, 0x2005100D
 
 
@@ -58,14 +58,6 @@ def read_dataset(source: Source) -> Any:
     return _open(source)
 
 
-def mosaic_sum(source: Source) -> float:
-    """Return the sum of all scaled values of a mosaic."""
-    dataset = _open(source)
-    values = _pixels(dataset, source).astype(np.float64)
-    slope, intercept = _scaling(dataset, None)
-    return float(np.sum(values * slope + intercept))
-
-
 def read_plane(source: Source, frame: int | None) -> Plane:
     """Read one slice of a file, or one frame of an enhanced object.
 
@@ -90,9 +82,9 @@ def read_plane(source: Source, frame: int | None) -> Plane:
         raise AfterglowError("a slice does not say where it lies", where=source.label)
     return Plane(
         scaled,
-        _LPS_TO_RAS @ position,
-        _LPS_TO_RAS @ cosines[:3] * spacing[1],
-        _LPS_TO_RAS @ cosines[3:] * spacing[0],
+        LPS_TO_RAS @ position,
+        LPS_TO_RAS @ cosines[:3] * spacing[1],
+        LPS_TO_RAS @ cosines[3:] * spacing[0],
     )
 
 
@@ -160,6 +152,16 @@ def read_series(
         Array of shape (columns, rows, slices[, volumes]) and its affine to RAS millimetres.
     """
     planes = [[read_plane(source, frame) for source, frame in volume] for volume in volumes]
+    return stacked(planes, _thickness(volumes[0][0]))
+
+
+def stacked(
+    planes: Sequence[Sequence[Plane]], thickness: float = 1.0
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the planes of all volumes as one array, and its affine to RAS millimetres.
+
+    ``thickness`` (mm) counts where a volume has one plane only.
+    """
     array = np.stack(
         [np.stack([plane.values.T for plane in volume], axis=2) for volume in planes], axis=3
     )
@@ -169,7 +171,7 @@ def read_series(
     if len(planes[0]) > 1:
         affine[:3, 2] = (last.corner - first.corner) / (len(planes[0]) - 1)
     else:
-        affine[:3, 2] = _normal(first) * _thickness(volumes[0][0])
+        affine[:3, 2] = _normal(first) * thickness
     # rows upwards, as the converter writes them
     array = array[:, ::-1]
     affine[:3, 3] += affine[:3, 1] * (array.shape[1] - 1)
