@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NEEDED = ("T1w", "T1w_ce", "FLAIR", "DSC", "DCE", "VFA")
+_SURE = 0.7
+# what a person can do about a word of the table; `class_X` is said once for all classes
+_REMEDIES = {
+    "no_temporal_tag": "the header gives no frame times: nominal ones, perfusion not evaluable",
+    "times_not_rising": "the recorded times do not rise: perfusion not evaluable",
+    "times_incomplete": "some volumes have no time: perfusion not evaluable",
+    "sources_disagree": "the header's clocks disagree: look at candidates, perfusion not evaluable",
+    "incomplete_volumes_dropped": "cut off or files missing: send the series again",
+    "no_complete_volume": "no volume has all its slices: send the series again",
+    "no_usable_series": "nothing here that a stage reads: expected for reports and captures",
+    "objects_of_another_session": "structures, plan or dose: used by the session they belong to",
+    "no_referenced_image": "the image it was drawn on is not here: send that series",
+    "referenced_image_not_used": "it was drawn on an image of a class that is not converted",
+    "class_unknown": "no rule names it: add one to `series_rules` of the center, or leave it",
+    "class_localizer": "expected: never converted",
+    "class_derived": "computed by the scanner: expected, never converted",
+    "class_nonimage": "no image: expected, never converted",
+    "same_uid_other_content": "one UID, two contents: ask the center which is right",
+    "truncated_copy": "a whole copy is there and used: nothing to do",
+    "two_birth_dates": "two people under one identifier: ask the center, nothing of it is used",
+    "two_names": "two people under one identifier: ask the center, nothing of it is used",
+    "study_of_two_patients": "one study under two identifiers: ask the center",
+    "not_dicom": "no DICOM: expected for notes and spreadsheets",
+    "header_truncated": "cut off in the header: send the file again",
+    "injection_between_vfa_and_dce": "T1 before an injection that DCE came after: no DCE maps",
+}
 
 
 @dataclass
@@ -41,40 +71,85 @@ class IndexResult:
     warnings: list[str] = field(default_factory=list)
     unchanged: bool = False
 
-    def summary(self, width: int = 120) -> str:
+    def summary(self, width: int = 150) -> str:
         """Return the table that ``afterglow index`` prints."""
         from rich.console import Console
         from rich.table import Table
 
         stream = StringIO()
         console = Console(file=stream, width=width, highlight=False)
-        table = Table("center", "subject", "session", "has", "lacks", "skipped", "status", box=None)
-        skipped = self._skipped()
+        table = Table(box=None, pad_edge=False)
+        for title in (
+            "center",
+            "subject",
+            "session",
+            "has",
+            "lacks",
+            "doubts",
+            "skipped",
+            "status",
+        ):
+            table.add_column(title, overflow="fold")
+        doubts, skipped = _by_session(self.series, _doubt), _by_session(self.series, _left_out)
+        said: set[str] = set(self.rejected) | set(self.quarantined)
         for row in self.plan:
-            classes = Counter(row["classes"])
-            has = " ".join(f"{c}x{n}" if n > 1 else c for c, n in sorted(classes.items()))
-            lacks = " ".join(c for c in _NEEDED if c not in classes)
-            left = skipped.get((row["center"], row["subject"], row["session"]), "")
+            key = (row["center"], row["subject"], row["session"])
+            has = [*row["classes"], *(row.get("objects") or ())]
+            lacks = [c for c in _NEEDED if c not in row["classes"]] if row["classes"] else []
             label = row["session"] + ("*" if row["is_reference"] else "")
             status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
-            table.add_row(row["center"], row["subject"], label, has, lacks, left, status)
+            cells = (_counted(has), " ".join(lacks), doubts.get(key, ""), skipped.get(key, ""))
+            table.add_row(row["center"], row["subject"], label, *cells, status)
+            said |= {row["reason"]}
+        said |= {word for row in self.series for word in (row["reason"], row["skipped"]) if word}
         console.print(table)
         console.print("* reference session of its subject")
         console.print(", ".join(f"{name} {n}" for name, n in self.counts.items()))
-        for title, reasons in (("rejected", self.rejected), ("quarantined", self.quarantined)):
-            for reason, number in sorted(reasons.items()):
-                console.print(f"{title}: {number} files, {reason}")
+        self._reasons(console, said)
         for warning in self.warnings:
             console.print(f"warning: {warning}")
         return stream.getvalue().rstrip()
 
-    def _skipped(self) -> dict[tuple[str, str, str], str]:
-        reasons: dict[tuple[str, str, str], Counter[str]] = {}
-        for row in self.series:
-            if row["status"] != "used":
-                key = (row["center"], row["subject"], row["session"])
-                reasons.setdefault(key, Counter())[row["skipped"]] += 1
-        return {
-            key: " ".join(f"{r}x{n}" if n > 1 else r for r, n in sorted(found.items()))
-            for key, found in reasons.items()
-        }
+    def _reasons(self, console: Console, said: set[str]) -> None:
+        """Print how many files were left out why, and what can be done about every word."""
+        for title, reasons in (("rejected", self.rejected), ("quarantined", self.quarantined)):
+            for reason, number in sorted(reasons.items()):
+                console.print(f"{title}: {number} files, {reason}")
+        known = sorted(said & _REMEDIES.keys())
+        if known:
+            console.print("what to do:")
+        for reason in known:
+            console.print(f"  {reason}: {_REMEDIES[reason]}")
+        if self.rejected or self.quarantined:
+            console.print(
+                "each of these files with its reason: `rejected.json` in the private folder"
+            )
+
+
+def _by_session(series: list[dict[str, Any]], say: Any) -> dict[tuple[str, str, str], str]:
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in series:
+        word = say(row)
+        if word:
+            found.setdefault((row["center"], row["subject"], row["session"]), []).append(word)
+    return {key: _counted(words) for key, words in found.items()}
+
+
+def _counted(words: list[str]) -> str:
+    counts = sorted(Counter(words).items())
+    return " ".join(f"{word}x{n}" if n > 1 else word for word, n in counts)
+
+
+def _left_out(row: Mapping[str, Any]) -> str:
+    return "" if row["status"] == "used" else str(row["skipped"])
+
+
+def _doubt(row: Mapping[str, Any]) -> str:
+    """Return why a used series may not be what its class says, or not serve for perfusion."""
+    if row["status"] != "used":
+        return ""
+    if row["reason"]:
+        return f"{row['class']}:{row['reason']}"
+    if row["confidence"] < _SURE and row["runner_up"]:
+        return f"{row['class']}:perhaps_{row['runner_up']}"
+    return ""
