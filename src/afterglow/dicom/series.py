@@ -158,7 +158,9 @@ def _describe(key: tuple[Any, ...], numbered: list[tuple[int, Row]]) -> dict[str
         "timing_source": times.source if dynamic else None,
         "timing_disagreement": times.disagreement if dynamic else None,
         "evaluable": times.evaluable and facts["object"] == "image",
-        "reason": _reason(volumes.n_volumes, len(volumes.incomplete), times.reason, bool(short)),
+        "reason": _reason(volumes.n_volumes, len(volumes.incomplete), times.reason, bool(short))
+        if facts["object"] == "image"
+        else "",
         "start": facts["start"],
         "facts": facts,
         "volumes": volumes,
