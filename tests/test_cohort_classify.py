@@ -156,3 +156,46 @@ def test_the_long_form_is_spread(files, tmp_path):
     )
     assert again.design.names == tuple(f"lesion_f{i}_median" for i in range(5))
     assert [r["value"] for r in again.performance] == [r["value"] for r in found.performance]
+
+
+def test_the_command_writes_beside_the_table_unless_told(files, monkeypatch, capsys):
+    from afterglow.cli import standalone
+    from afterglow.cohort import classify
+
+    folder, _, _, _ = files
+    asked = []
+    monkeypatch.setattr(classify, "classify_table", lambda *args, **_: asked.append(args))
+    standalone.classify(folder / "features.parquet", outcomes=folder / "outcomes.csv")
+    assert asked[0][2] == folder / "features-classified"
+    assert "features-classified" in capsys.readouterr().out
+    with pytest.raises(AfterglowError, match="either validated against labels or given"):
+        standalone.classify(folder / "features.parquet")
+
+
+def test_a_wide_table_of_a_study_is_read_as_it_is(tmp_path):
+    from afterglow.phantom.tables import generate
+
+    table = generate(patients=30, features=8, signal=2.0, missing=0.1, seed=2)
+    table.to_parquet(tmp_path / "features_wide.parquet")
+    table[["subject", "lesion_id", "outcome"]].to_csv(tmp_path / "outcomes.csv", index=False)
+    config = CONFIG.model_copy(update={"models": ["clinical_perfusion"], "learning_curve": []})
+    found = classify_table(
+        tmp_path / "features_wide.parquet", tmp_path / "outcomes.csv", tmp_path, config=config
+    )
+    assert {"lesion_rCBV_median", "lesion_PSR_median", "days_from_srs"} <= set(found.design.names)
+    assert found.results["clinical_perfusion", "nested"].weights[0]["lesion_rCBV_median"] > 0
+
+
+def test_a_harmonized_model_knows_its_centers(files, tmp_path):
+    folder, rows, _, _ = files
+    config = CONFIG.model_copy(update={"harmonization": "combat", "combat_lesions": 10})
+    classify_table(folder / "features.parquet", folder / "outcomes.csv", tmp_path, config=config)
+    card = json.loads((tmp_path / "model/card.json").read_text())
+    assert card["harmonization"]["centers"] == ["c0", "c1", "c2", "c3"]
+    here, there = dict(rows[0]), dict(rows[0]) | {"site": "elsewhere"}
+    found = apply_model(tmp_path / "model", write(tmp_path / "new.csv", [here, there]))
+    assert found[0]["reasons"] == []
+    assert found[1]["reasons"] == ["center_not_harmonized"]
+    assert found[0]["probability"] != found[1]["probability"]
+    assert {entry["name"] for entry in card["performance_by_center"]} <= {"c0", "c1", "c2", "c3"}
+    assert card["performance_by_subgroup"]
