@@ -12,6 +12,7 @@ from afterglow.cohort.imaging_labels import ImagingRule
 from afterglow.cohort.labels import Mixed, incorporated, label_doubts
 from afterglow.cohort.modelling import Analysis, candidate_models, out_of_fold, validate
 from afterglow.cohort.rule_model import Rule
+from afterglow.cohort.threads import one_thread
 from afterglow.config.cohort import CohortConfig
 from afterglow.errors import NotEvaluable
 
@@ -85,7 +86,6 @@ def _mixed_sensitivity(
     found: Analysis,
 ) -> dict[str, Any]:
     """Return the area of the first model under each policy for mixed lesions, if there are any."""
-    from threadpoolctl import threadpool_limits
 
     def is_mixed(row: Row) -> bool:
         return "_".join(str(row.get("outcome")).lower().split()) == "mixed"
@@ -98,7 +98,7 @@ def _mixed_sensitivity(
         other = _landmarks(tables, config, policy)
         design = matrix.design(other, tables["features"], tables["lesions"])
         try:
-            with threadpool_limits(limits=1):
+            with one_thread():
                 area = within_center(design, out_of_fold(design, spec, "nested", config))
         except NotEvaluable as reason:
             out[policy] = {"n_lesions": int(design.y.size), "reason": reason.detail}

@@ -12,6 +12,7 @@ import numpy as np
 from afterglow import __version__
 from afterglow.cohort.design import Design
 from afterglow.cohort.modelling import Analysis, candidate_models
+from afterglow.cohort.threads import one_thread
 from afterglow.cohort.validation import fit_final
 from afterglow.config.cohort import CohortConfig
 
@@ -33,15 +34,13 @@ def save_model(found: Analysis, config: CohortConfig, folder: Path) -> dict[str,
     dict
         ``{"fitted", "model", "reason"}``.
     """
-    from threadpoolctl import threadpool_limits
-
     card: dict[str, Any] = {"afterglow_version": __version__, "fitted": False}
     design = found.design
     if design is None or not found.validation["possible"]:
         card["reason"] = found.validation["detail"]
     else:
         spec = candidate_models(config)[0]
-        with threadpool_limits(limits=1):
+        with one_thread():
             fitted, choice = fit_final(design, spec, inner=config.inner_folds, seed=config.seed)
         _dump(fitted.pipeline, folder / MODEL_FILE)
         card |= _describe(design, found, spec.name, choice, spec.pick(design.names))

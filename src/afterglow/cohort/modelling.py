@@ -14,6 +14,7 @@ from afterglow.cohort.checks import (
 )
 from afterglow.cohort.design import Design, center_confounding, events_per_feature
 from afterglow.cohort.models import ModelSpec, model_spec
+from afterglow.cohort.threads import one_thread
 from afterglow.cohort.univariate import feature_rows
 from afterglow.config.cohort import CohortConfig
 from afterglow.errors import NotEvaluable
@@ -51,8 +52,6 @@ def validate(design: Design, config: CohortConfig, say: Say = lambda _: None) ->
 
     Linear algebra runs on one thread, so that the number of cores changes no digit.
     """
-    from threadpoolctl import threadpool_limits
-
     try:
         validation.feasible(
             design,
@@ -64,7 +63,7 @@ def validate(design: Design, config: CohortConfig, say: Say = lambda _: None) ->
         say(f"validation impossible, because {reason.detail}")
         why = {"possible": False, "reason": reason.reason, "detail": reason.detail}
         return Analysis([], [], [], why, [], design=design)
-    with threadpool_limits(limits=1):
+    with one_thread():
         return _validate(design, config, say)
 
 
