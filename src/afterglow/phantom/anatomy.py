@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afterglow.phantom import atlas
+from afterglow.phantom.compiled import kernel
 from afterglow.phantom.geometry import Floats, Matrix
-from afterglow.phantom.interpolate import sample
+from afterglow.phantom.interpolate import CHANNELS, occupancy, trilinear
 from afterglow.phantom.seeds import generator
 
 HEAD_MM = 1.2
 _LOW = (-102.0, -132.0, -108.0)
 _SHAPE = (171, 201, 180)
-_NODE_MM = 5.0
-_EDGE_MM = 1.2
+NODE_MM = 5.0
+EDGE_MM = 1.2
 
 TISSUES = ("csf", "gm", "wm", "fat", "bone", "marrow", "muscle", "eye", "artery", "vein")
+FULL = 255
+_SURFACES = ("brain", "head", "airway", "eye", "artery", "vein")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Warp:
         """Return the displacement in mm at one head-space point."""
         from scipy import ndimage
 
-        index = ((point - _LOW) / _NODE_MM).reshape(3, 1)
+        index = ((point - _LOW) / NODE_MM).reshape(3, 1)
         parts = [ndimage.map_coordinates(n, index, order=1, mode="nearest")[0] for n in self.nodes]
         return np.asarray(parts, dtype=float)
 
@@ -68,17 +72,24 @@ class Head:
 
     Attributes
     ----------
-    fractions : dict of str to ndarray, shape (x, y, z)
-        Fraction of every tissue of `TISSUES`; the rest is air.
+    stack : ndarray of uint8, shape (x, y, z, tissues)
+        Fraction of every tissue of `TISSUES` in parts of `FULL`; the rest is air.
+    occupied : ndarray of uint8, shape (x, y, z)
+        Zero where there is nothing but air.
     affine : ndarray
         4x4 matrix from indices to head space, RAS mm.
     warp : Warp
         Head space to atlas space.
     """
 
-    fractions: dict[str, Floats]
+    stack: NDArray[np.uint8] = field(repr=False)
+    occupied: NDArray[np.uint8] = field(repr=False)
     affine: Matrix
     warp: Warp
+
+    def fraction(self, tissue: str) -> Floats:
+        """Return the fraction of one tissue, shape (x, y, z)."""
+        return self.stack[..., TISSUES.index(tissue)] * np.float32(1.0 / FULL)
 
 
 def draw_warp(seed: int, patient: str) -> Warp:
@@ -88,7 +99,7 @@ def draw_warp(seed: int, patient: str) -> Warp:
     rng = generator(seed, patient, "warp")
     linear = np.diag(1.0 / (1.0 + rng.uniform(-0.05, 0.05, 3)))
     linear[0, 1:] = rng.uniform(-0.01, 0.01, 2)
-    coarse = tuple(int(np.ceil(n * HEAD_MM / _NODE_MM)) + 2 for n in _SHAPE)
+    coarse = tuple(int(np.ceil(n * HEAD_MM / NODE_MM)) + 2 for n in _SHAPE)
     nodes = []
     for _ in range(3):
         smooth = ndimage.gaussian_filter(rng.standard_normal(coarse), 5.0, mode="reflect")
@@ -103,64 +114,117 @@ def build_head(seed: int, patient: str) -> Head:
     affine = np.diag([HEAD_MM] * 3 + [1.0])
     affine[:3, 3] = _LOW
     source = atlas.load()
-    where = _atlas_points(warp)
-    gm, wm = sample((source.gm, source.wm), _indices(source.fine_affine, where))
-    surfaces = sample(
-        tuple(source.surfaces.values()), _indices(source.coarse_affine, where), outside=60.0
+    brain = np.ascontiguousarray(np.stack([source.gm, source.wm], axis=-1))
+    surfaces = np.ascontiguousarray(np.stack([source.surfaces[n] for n in _SURFACES], axis=-1))
+    stack = np.zeros((*_SHAPE, CHANNELS), dtype=np.uint8)
+    _fill(
+        brain,
+        np.linalg.inv(source.fine_affine),
+        surfaces,
+        np.linalg.inv(source.coarse_affine),
+        np.ascontiguousarray(np.moveaxis(warp.nodes, 0, -1)),
+        warp.linear,
+        np.asarray(_LOW),
+        stack,
     )
-    distance = dict(zip(source.surfaces, surfaces, strict=True))
-    return Head(_compose(gm, wm, distance), affine, warp)
+    return Head(stack, occupancy(stack), affine, warp)
 
 
-def _atlas_points(warp: Warp) -> Floats:
-    """Return the atlas position of every voxel of the head grid, shape (3, x, y, z)."""
-    from scipy import ndimage
+@kernel
+def _fill(
+    brain: Floats,
+    to_brain: Matrix,
+    surfaces: Floats,
+    to_surfaces: Matrix,
+    nodes: Floats,
+    linear: Matrix,
+    low: Matrix,
+    stack: NDArray[np.uint8],
+) -> None:
+    """Fill the head grid: where each voxel lies in the atlas, and what is there."""
+    gray = np.empty(2, np.float32)
+    distance = np.empty(6, np.float32)
+    moved = np.empty(3, np.float32)
+    part = np.empty(11, np.float32)
+    for i in range(stack.shape[0]):
+        x = low[0] + HEAD_MM * i
+        for j in range(stack.shape[1]):
+            y = low[1] + HEAD_MM * j
+            air = 0
+            for k in range(stack.shape[2]):
+                if air > 0:
+                    air -= 1
+                    continue
+                z = low[2] + HEAD_MM * k
+                moved[:] = 0.0
+                trilinear(
+                    nodes,
+                    i * HEAD_MM / NODE_MM,
+                    j * HEAD_MM / NODE_MM,
+                    k * HEAD_MM / NODE_MM,
+                    moved,
+                )
+                a = linear[0, 0] * x + linear[0, 1] * y + linear[0, 2] * z + moved[0]
+                b = linear[1, 0] * x + linear[1, 1] * y + linear[1, 2] * z + moved[1]
+                c = linear[2, 0] * x + linear[2, 1] * y + linear[2, 2] * z + moved[2]
+                distance[:] = 0.0
+                trilinear(
+                    surfaces,
+                    a * to_surfaces[0, 0] + to_surfaces[0, 3],
+                    b * to_surfaces[1, 1] + to_surfaces[1, 3],
+                    c * to_surfaces[2, 2] + to_surfaces[2, 3],
+                    distance,
+                )
+                outside = distance[1] if distance[0] != 0.0 else HEAD_MM
+                if outside >= EDGE_MM:
+                    # No surface comes closer than it is far, so that many voxels are air as well.
+                    air = int(0.8 * (outside - EDGE_MM) / HEAD_MM)
+                    continue
+                gray[:] = 0.0
+                trilinear(
+                    brain,
+                    a * to_brain[0, 0] + to_brain[0, 3],
+                    b * to_brain[1, 1] + to_brain[1, 3],
+                    c * to_brain[2, 2] + to_brain[2, 3],
+                    gray,
+                )
+                _compose(gray[0], gray[1], distance, part)
+                for t in range(CHANNELS):
+                    stack[i, j, k, t] = np.uint8(FULL * part[t] + 0.5)
 
-    axes = [low + HEAD_MM * np.arange(n) for low, n in zip(_LOW, _SHAPE, strict=True)]
-    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
-    scale = np.diag([HEAD_MM / _NODE_MM] * 3)
-    where = np.empty((3, *_SHAPE), dtype=np.float32)
-    for k in range(3):
-        shift = ndimage.affine_transform(
-            warp.nodes[k], scale, output_shape=_SHAPE, order=1, mode="nearest", output=np.float32
-        )
-        a, b, c = warp.linear[k]
-        where[k] = a * x + b * y + c * z + shift
-    return where
+
+@kernel
+def _compose(gm: float, wm: float, distance: Floats, part: Floats) -> None:
+    """Lay the tissues over each other, outside to inside, each replacing what lies beneath.
+
+    ``part`` follows `TISSUES`, then air; ``distance`` follows `_SURFACES`.
+    """
+    brain, head = distance[0], distance[1]
+    part[:] = 0.0
+    _lay(part, 6, _inside(head))
+    _lay(part, 3, _inside(head) * (1.0 - _inside(head + 5.0)))
+    _lay(part, 10, _inside(distance[2]))
+    _lay(part, 7, _inside(distance[3]))
+    _lay(part, 4, _inside(brain - 9.0))
+    _lay(part, 5, _inside(brain - 7.3) * (1.0 - _inside(brain - 5.0)))
+    _lay(part, 0, _inside(brain - 2.6))
+    matter = min(max(gm + wm, 0.0), 1.0)
+    for t in range(part.size):
+        part[t] *= 1.0 - matter
+    part[1] += gm
+    part[2] += wm
+    _lay(part, 8, _inside(distance[4]))
+    _lay(part, 9, _inside(distance[5]))
 
 
-def _indices(affine: Matrix, where: Floats) -> Floats:
-    """Return positions as fractional indices of a grid without rotation."""
-    scale = np.diag(affine)[:3].reshape(3, 1, 1, 1).astype(np.float32)
-    return np.asarray((where - affine[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)) / scale)
+@kernel
+def _lay(part: Floats, tissue: int, fraction: float) -> None:
+    for t in range(part.size):
+        part[t] *= 1.0 - fraction
+    part[tissue] += fraction
 
 
-def _compose(gm: Floats, wm: Floats, distance: dict[str, Floats]) -> dict[str, Floats]:
-    """Lay the tissues over each other, outside to inside, each replacing what lies beneath."""
-    layers: dict[str, Floats] = {}
-
-    def lay(name: str, fraction: Floats) -> None:
-        for below in layers.values():
-            np.multiply(below, 1.0 - fraction, out=below)
-        layers[name] = layers[name] + fraction if name in layers else fraction.copy()
-
-    brain, head = distance["brain"], distance["head"]
-    lay("muscle", _inside(head))
-    lay("fat", _inside(head) * (1.0 - _inside(head + 5.0)))
-    lay("air", _inside(distance["airway"]))
-    lay("eye", _inside(distance["eye"]))
-    lay("bone", _inside(brain - 9.0))
-    lay("marrow", _inside(brain - 7.3) * (1.0 - _inside(brain - 5.0)))
-    lay("csf", _inside(brain - 2.6))
-    rest = 1.0 - np.clip(gm + wm, 0.0, 1.0)
-    for below in layers.values():
-        np.multiply(below, rest, out=below)
-    layers["gm"], layers["wm"] = gm.copy(), wm.copy()
-    lay("artery", _inside(distance["artery"]))
-    lay("vein", _inside(distance["vein"]))
-    return {name: layers[name] for name in TISSUES}
-
-
-def _inside(distance: Floats) -> Floats:
+@kernel
+def _inside(distance: float) -> float:
     """Return the fraction of a voxel inside a surface, from the signed distance of its centre."""
-    return np.asarray(np.clip(0.5 - distance / _EDGE_MM, 0.0, 1.0))
+    return min(max(0.5 - distance / EDGE_MM, 0.0), 1.0)

@@ -1,14 +1,11 @@
-"""Grids, head poses and the resampling of continuous fields with partial volume."""
+"""Grids and head poses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from afterglow.phantom.interpolate import sample
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -76,12 +73,11 @@ class Grid:
         normal = self.affine[:3, 2] / self.spacing[2]
         return float(normal @ (self.affine @ [0.0, 0.0, index, 1.0])[:3])
 
-    def refined(self, factors: tuple[int, int, int]) -> Grid:
-        """Return the grid whose voxels divide each voxel of this one."""
-        scale = np.diag([*(1.0 / f for f in factors), 1.0])
-        scale[:3, 3] = [0.5 / f - 0.5 for f in factors]
-        nx, ny, nz = (n * f for n, f in zip(self.shape, factors, strict=True))
-        return Grid((nx, ny, nz), self.affine @ scale)
+    def slab(self, start: int, stop: int) -> Grid:
+        """Return the grid of some of the slices."""
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, 2] * start
+        return Grid((*self.shape[:2], stop - start), affine)
 
 
 def axial_grid(
@@ -124,65 +120,9 @@ def oriented_grid(
     return Grid(shape, affine)
 
 
-def resample(
-    fields: Sequence[Floats],
-    field_affine: Matrix,
-    grid: Grid,
-    pose: Pose,
-    factors: tuple[int, int, int],
-) -> Floats:
-    """Sample fields of head space on a scanner grid, averaged over each voxel.
-
-    Parameters
-    ----------
-    fields : sequence of ndarray, shape (x, y, z)
-        The fields and, as ``field_affine``, the map from their indices to head space.
-    grid : Grid
-        Where to sample.
-    pose : Pose
-        Of the head in the scanner.
-    factors : tuple of int
-        Sub-voxels per voxel and axis over which a field is averaged.
-
-    Returns
-    -------
-    ndarray, shape (fields, columns, rows, slices)
-    """
-    fine = grid.refined(factors)
-    matrix = np.linalg.inv(field_affine) @ np.linalg.inv(pose.matrix()) @ fine.affine
-    axes = np.meshgrid(
-        *(np.arange(n, dtype=np.float32) for n in fine.shape), indexing="ij", sparse=True
-    )
-    where = np.empty((3, *fine.shape), dtype=np.float32)
-    for row in range(3):
-        a, b, c, d = matrix[row].astype(np.float32)
-        where[row] = a * axes[0] + b * axes[1] + (c * axes[2] + d)
-    return sample(fields, where, factors)
-
-
-def average_blocks(values: Floats, factors: tuple[int, int, int]) -> Floats:
-    """Return the means of blocks of ``factors`` voxels.
-
-    Examples
-    --------
-    >>> average_blocks(np.arange(4, dtype=np.float32).reshape(2, 2, 1), (2, 1, 1)).ravel()
-    array([1., 2.], dtype=float32)
-    """
-    if factors == (1, 1, 1):
-        return values
-    fx, fy, fz = factors
-    nx, ny, nz = (n // f for n, f in zip(values.shape, factors, strict=True))
-    blocks = values.reshape(nx, fx, ny, fy, nz, fz)
-    return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
-
-
-def points(grid: Grid, pose: Pose, box: tuple[slice, slice, slice]) -> Floats:
-    """Return the head-space coordinates of the voxel centres in a box, shape (3, x, y, z)."""
-    matrix = np.linalg.inv(pose.matrix()) @ grid.affine
-    axes = [np.arange(part.start, part.stop, dtype=np.float32) for part in box]
-    index = np.stack(np.meshgrid(*axes, indexing="ij"))
-    world = np.tensordot(matrix[:3, :3], index, axes=1) + matrix[:3, 3].reshape(3, 1, 1, 1)
-    return world.astype(np.float32)
+def to_indices(field_affine: Matrix, grid: Grid, pose: Pose) -> Matrix:
+    """Return the 4x4 matrix from indices of a grid to those of a field of head space."""
+    return np.asarray(np.linalg.inv(field_affine) @ np.linalg.inv(pose.matrix()) @ grid.affine)
 
 
 def box_around(grid: Grid, pose: Pose, center: Matrix, radius: float) -> tuple[slice, slice, slice]:

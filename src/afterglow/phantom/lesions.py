@@ -8,15 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from afterglow.phantom.anatomy import Head
-from afterglow.phantom.geometry import (
-    Floats,
-    Grid,
-    Matrix,
-    Pose,
-    average_blocks,
-    box_around,
-    points,
-)
+from afterglow.phantom.geometry import Floats, Grid, Matrix, Pose, box_around
+from afterglow.phantom.interpolate import star
 from afterglow.phantom.physics import WM_CBV, Tissue
 from afterglow.phantom.plan import LesionSpec, LesionState, SubjectPlan
 from afterglow.phantom.seeds import generator
@@ -74,25 +67,31 @@ class Solid:
         return float(np.pi / 6.0 * self.state.diameter**3 / 1000.0)
 
     def fractions(
-        self, grid: Grid, pose: Pose, factors: tuple[int, int, int]
+        self, grid: Grid, pose: Pose, factors: tuple[int, int, int], shift: Floats | None = None
     ) -> tuple[tuple[slice, slice, slice], dict[str, Floats]]:
-        """Return an index box and, in it, the fractions of ``whole``, ``core`` and ``edema``."""
+        """Return an index box and, in it, the fractions of ``whole``, ``core`` and ``edema``.
+
+        ``shift`` is how many rows away the content of each voxel of the grid comes from.
+        """
         reach = self.state.diameter * 0.8 + self.state.edema + 2.0
+        if shift is not None:
+            reach += grid.spacing[1] * float(np.abs(shift).max())
         box = box_around(grid, pose, self.center, reach)
-        fine = tuple(slice(p.start * f, p.stop * f) for p, f in zip(box, factors, strict=True))
-        where = points(grid.refined(factors), pose, (fine[0], fine[1], fine[2]))
-        away = where - self.center.reshape(3, 1, 1, 1).astype(np.float32)
-        distance = np.sqrt((away**2).sum(axis=0))
-        profile = self.profile(away / np.maximum(distance, 1e-3)).astype(np.float32)
-        surface = self.radius * profile
-        parts = {
-            "whole": _step(distance - surface),
-            "core": _step(distance - self.state.core * surface),
-            "edema": _step(distance - surface - self.state.edema * profile),
-        }
-        if self.state.core == 0.0:
-            parts["core"] = np.zeros_like(parts["whole"])
-        return box, {name: average_blocks(part, factors) for name, part in parts.items()}
+        shape = tuple(part.stop - part.start for part in box)
+        near = np.zeros(shape, np.float32) if shift is None else np.ascontiguousarray(shift[box])
+        middle = np.eye(4)
+        middle[:3, 3] = -self.center
+        state = self.state
+        parts = star(
+            middle @ np.linalg.inv(pose.matrix()) @ grid.affine,
+            near,
+            (box[0].start, box[1].start, box[2].start),
+            factors,
+            self.bumps,
+            (self.radius, state.core, state.edema),
+            _EDGE_MM,
+        )
+        return box, dict(zip(("whole", "core", "edema"), parts, strict=True))
 
 
 def solids(seed: int, subject: SubjectPlan, visit: int, head: Head) -> list[Solid]:
@@ -116,6 +115,8 @@ def enhancing_tissue(state: LesionState) -> Tissue:
         ktrans=state.ktrans,
         ve=state.ve,
         r2s_ees=state.r2s_ees,
+        delay=state.delay,
+        dispersion=state.dispersion,
     )
 
 
@@ -140,8 +141,3 @@ def _sphere(count: int) -> Matrix:
     z = 1.0 - 2.0 * index / count
     turn = np.pi * (1.0 + np.sqrt(5.0)) * index
     return np.stack([np.sqrt(1.0 - z**2) * np.cos(turn), np.sqrt(1.0 - z**2) * np.sin(turn), z])
-
-
-def _step(distance: Floats) -> Floats:
-    """Return the fraction inside a surface from the signed distance of a sub-voxel's centre."""
-    return np.asarray(np.clip(0.5 - distance / _EDGE_MM, 0.0, 1.0), dtype=np.float32)

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 Curve = NDArray[np.float64]
 
 STEP = 0.1
-# Bulk arterial blood, linear term (Akbudak & Conturo 1996); vessels in tissue (Kjolby 2006, 3 T).
+# Bulk arterial blood, linear term (Akbudak & Conturo 1996); vessels in tissue (Kjolby 2006) at 3 T,
+# an effect of susceptibility and so proportional to the field.
 BLOOD_R2S = 7.62
 TISSUE_R2S = 87.0
+KJOLBY_FIELD = 3.0
+DUMMIES = 2
 
 # Shen 2015, whole blood, 37 C, 1/s/mM: (1.5 T, 3 T).
 RELAXIVITY = {
@@ -38,8 +41,10 @@ class Tissue:
         Relaxation times before contrast, s.
     cbv : float
         Blood volume fraction.
-    mtt, delay : float
-        Mean transit time and delay after the large arteries, s.
+    mtt : float
+        Mean transit time, s.
+    delay, dispersion : float
+        Of the arriving blood after the large arteries, s; dispersion is exponential.
     ktrans : float
         1/min.
     ve : float
@@ -59,6 +64,7 @@ class Tissue:
     cbv: float = 0.0
     mtt: float = 4.5
     delay: float = 0.8
+    dispersion: float = 0.4
     ktrans: float = 0.0
     ve: float = 0.2
     r2s_ees: float = 8.0
@@ -158,7 +164,7 @@ def arterial_blood(time: Curve, injections: tuple[Injection, ...]) -> Curve:
 
 
 def retained(curve: Curve, rate: float, step: float = STEP) -> Curve:
-    """Return the convolution of a curve with exp(-rate t), by the trapezoidal rule.
+    """Return the convolution of a curve with exp(-rate t), exact for a curve of straight pieces.
 
     Examples
     --------
@@ -167,9 +173,14 @@ def retained(curve: Curve, rate: float, step: float = STEP) -> Curve:
     """
     from scipy import signal
 
-    decay = np.exp(-rate * step)
-    out = signal.lfilter([step / 2.0, decay * step / 2.0], [1.0, -decay], curve)
-    return np.asarray(out, dtype=float)
+    x = rate * step
+    decay = np.exp(-x)
+    if x < 1e-3:
+        new, old = step * (0.5 - x / 6.0), step * (0.5 - x / 3.0)
+    else:
+        new = (1.0 + np.expm1(-x) / x) / rate
+        old = -np.expm1(-x) / rate - new
+    return np.asarray(signal.lfilter([new, old], [1.0, -decay], curve), dtype=float)
 
 
 def convolve(curve: Curve, kernel: Curve, step: float = STEP) -> Curve:
@@ -180,7 +191,9 @@ def convolve(curve: Curve, kernel: Curve, step: float = STEP) -> Curve:
     return np.asarray(out, dtype=float)
 
 
-def course(tissue: Tissue, time: Curve, blood: Curve, hematocrit: float) -> Course:
+def course(
+    tissue: Tissue, time: Curve, blood: Curve, hematocrit: float, field: float = 3.0
+) -> Course:
     """Return concentration and added R2* of one tissue.
 
     Extended Tofts for what T1 sees; for R2* the vascular compartment of residue exp(-t/MTT) and
@@ -195,19 +208,21 @@ def course(tissue: Tissue, time: Curve, blood: Curve, hematocrit: float) -> Cour
     if tissue.cbv == 0.0 and tissue.ktrans == 0.0:
         return Course(time, *(np.zeros_like(time) for _ in range(3)))
     arriving = np.interp(time - tissue.delay, time, blood)
+    if tissue.dispersion:
+        arriving = retained(arriving, 1.0 / tissue.dispersion, step) / tissue.dispersion
     plasma = arriving / (1.0 - hematocrit)
     rate = tissue.ktrans / 60.0
     leaked = rate * retained(plasma, rate / tissue.ve, step) if rate else np.zeros_like(time)
     vessels = retained(arriving, 1.0 / tissue.mtt, step) / tissue.mtt
     concentration = tissue.cbv * (1.0 - hematocrit) * plasma + leaked
-    r2s = TISSUE_R2S * tissue.cbv * vessels + tissue.r2s_ees * leaked
-    return Course(time, concentration, leaked, r2s)
+    vascular = TISSUE_R2S * field / KJOLBY_FIELD * tissue.cbv * vessels
+    return Course(time, concentration, leaked, vascular + tissue.r2s_ees * leaked)
 
 
-def spgr(tissue: Tissue, r1: Curve, tr: float, te: float, flip: float) -> Curve:
+def spgr(
+    tissue: Tissue, r1: Curve, tr: float, te: float, flip: float, r2s: Curve | float = 0.0
+) -> Curve:
     """Return the steady-state spoiled gradient-echo signal.
-
-    The echo is so early that only the tissue's own T2* is kept.
 
     Parameters
     ----------
@@ -217,19 +232,50 @@ def spgr(tissue: Tissue, r1: Curve, tr: float, te: float, flip: float) -> Curve:
         s.
     flip : float
         Degrees.
+    r2s : ndarray or float
+        R2* added by contrast, 1/s.
     """
     e1 = np.exp(-tr * r1)
     angle = np.deg2rad(flip)
     steady = np.sin(angle) * (1.0 - e1) / (1.0 - np.cos(angle) * e1)
-    return np.asarray(tissue.pd * steady * np.exp(-te / tissue.t2s))
+    return np.asarray(tissue.pd * steady * np.exp(-te * (1.0 / tissue.t2s + r2s)))
 
 
-def gradient_epi(tissue: Tissue, r1: Curve, r2s: Curve, tr: float, te: float, flip: float) -> Curve:
-    """Return the gradient-echo EPI signal in the steady state; fat is suppressed to a tenth."""
-    steady = spgr(tissue, r1, tr, 0.0, flip)
-    return np.asarray(
-        steady * np.exp(-te * (1.0 / tissue.t2s + r2s)) * (0.1 if tissue.fat else 1.0)
-    )
+def gradient_epi(
+    tissue: Tissue, times: Curve, contrast: Course, relaxivity: float, te: float, flip: float
+) -> Curve:
+    """Return the gradient-echo EPI signal of successive excitations, first frame included.
+
+    The longitudinal magnetization is followed from excitation to excitation, `DUMMIES` of them
+    before the first frame, so that the first frames are brighter and contrast that leaks acts on
+    T1 with the memory of the tissue. Contrast within the vessels of tissue does not reach the water
+    outside them. Bulk blood has moved on and enters every slice fresh. Fat is suppressed to a
+    tenth.
+
+    Parameters
+    ----------
+    times : ndarray, shape (..., frames)
+        Excitations, evenly spaced, s on the clock of ``contrast``.
+    relaxivity : float
+        r1, 1/s/mM.
+    te, flip : float
+        s and degrees.
+    """
+    angle = np.deg2rad(flip)
+    r2s = np.interp(times, contrast.time, contrast.r2s)
+    echo = np.sin(angle) * np.exp(-te * (1.0 / tissue.t2s + r2s))
+    if tissue.blood:
+        return np.asarray(tissue.pd * echo)
+    tr = times[..., 1:2] - times[..., :1]
+    excited = np.concatenate([times[..., :1] + tr * np.arange(-DUMMIES, 0), times], axis=-1)
+    exposure = retained(contrast.leaked, 0.0, _step(contrast.time))
+    relaxed = relaxivity * np.diff(np.interp(excited, contrast.time, exposure))
+    e1 = np.exp(-np.diff(excited) / tissue.t1 - relaxed)
+    longitudinal = np.ones_like(excited)
+    for n in range(1, excited.shape[-1]):
+        left = longitudinal[..., n - 1] * np.cos(angle)
+        longitudinal[..., n] = 1.0 + (left - 1.0) * e1[..., n - 1]
+    return np.asarray(tissue.pd * longitudinal[..., DUMMIES:] * echo * (0.1 if tissue.fat else 1.0))
 
 
 def flair(tissue: Tissue, r1: float, tr: float, te: float, ti: float) -> float:

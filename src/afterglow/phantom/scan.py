@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afterglow.phantom import physics
-from afterglow.phantom.anatomy import Head, build_head
-from afterglow.phantom.geometry import Floats, Grid, Pose, resample
+from afterglow.phantom.anatomy import FULL, TISSUES, Head, build_head
+from afterglow.phantom.compiled import kernel
+from afterglow.phantom.fields import Coil, distortion, draw_coil, transmit
+from afterglow.phantom.geometry import Floats, Grid, Pose, to_indices
+from afterglow.phantom.interpolate import sample
 from afterglow.phantom.lesions import Solid, core_tissue, enhancing_tissue, solids
+from afterglow.phantom.motion import Motion, draw_motion
 from afterglow.phantom.physics import Tissue
 from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan
-from afterglow.phantom.protocol import center_of, injections, series_of
+from afterglow.phantom.protocol import center_of, series_of
 from afterglow.phantom.seeds import generator
 from afterglow.phantom.series import Series
+from afterglow.phantom.signals import blood_of, signal_terms
 
-_SESSION_END = 1600.0
+# Slices are rendered in slabs of about so many voxels, to stay within the processor's caches.
+_SLAB = 300_000
+# Poses of one dynamic series, and the one it shares with flip angles.
+_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,10 @@ class Session:
         Lesions present.
     tissues : dict of str to Tissue
         Normal tissues and ``lesion-N``, ``core-N``.
-    time, blood : ndarray
-        Session clock (s) and concentration in arterial blood (mM).
+    coil : Coil
+        Sensitivity of the receive coil.
+    weights : dict
+        Tissue fractions on grids that several series share.
     """
 
     plan: CohortPlan
@@ -49,8 +59,28 @@ class Session:
     pose: Pose
     solids: list[Solid]
     tissues: dict[str, Tissue]
-    time: physics.Curve
-    blood: physics.Curve
+    coil: Coil
+    weights: dict[tuple[bytes, Pose], Floats] = field(default_factory=dict, repr=False)
+
+    @property
+    def time(self) -> physics.Curve:
+        """Session clock, s."""
+        return blood_of(self.center)[0]
+
+    @property
+    def blood(self) -> physics.Curve:
+        """Concentration in arterial blood, mM."""
+        return blood_of(self.center)[1]
+
+    @property
+    def components(self) -> dict[str, Tissue]:
+        """What adds up to an image, in the order of `fractions`."""
+        return {name: self.tissues[name] for name in (*TISSUES, "edema", *self.lesion_parts)}
+
+    @property
+    def lesion_parts(self) -> list[str]:
+        """Names of the living and dead parts of the lesions."""
+        return [name for name in self.tissues if name.startswith(("lesion-", "core-"))]
 
     def series(self, name: str) -> Series:
         """Return the planned series of that name."""
@@ -62,6 +92,11 @@ class Session:
         rng = generator(self.plan.seed, self.subject.patient, self.visit, "pose", anchor)
         turn, shift = rng.uniform(-0.8, 0.8, 3), rng.uniform(-1.2, 1.2, 3)
         return self.pose.moved(Pose(_triple(turn), _triple(shift)))
+
+    def motion_of(self, series: Series) -> Motion:
+        """Return how the head moves during a dynamic series."""
+        names = self.plan.seed, self.subject.patient, self.visit, series.name
+        return draw_motion(*names, self.pose_of(series), series.frames)
 
     def grid_of(self, series: Series) -> Grid:
         """Return the grid of a series, centred where the operator saw the head."""
@@ -92,7 +127,7 @@ class Scan:
 
 
 def open_session(plan: CohortPlan, patient: str, visit: int) -> Session:
-    """Prepare a session: head, lesions, tissues and the course of contrast in blood."""
+    """Prepare a session: head, lesions, tissues and the coil."""
     subject = plan.subject(patient)
     center = center_of(plan, patient, visit)
     head = build_head(plan.seed, patient)
@@ -102,14 +137,14 @@ def open_session(plan: CohortPlan, patient: str, visit: int) -> Session:
     table = physics.tissues(center.field, center.hematocrit)
     for solid in present:
         table[f"lesion-{solid.number}"] = enhancing_tissue(solid.state)
-        table[f"core-{solid.number}"] = core_tissue(solid.state)
-    time = physics.clock(_SESSION_END)
-    blood = physics.arterial_blood(time, injections(center))
-    return Session(plan, subject, center, visit, head, pose, present, table, time, blood)
+        if solid.state.core:
+            table[f"core-{solid.number}"] = core_tissue(solid.state)
+    coil = draw_coil(plan.seed, patient, visit)
+    return Session(plan, subject, center, visit, head, pose, present, table, coil)
 
 
 def acquire(session: Session, name: str) -> Scan:
-    """Acquire one series: tissue signals, receive field, Rician noise, stored as integers."""
+    """Acquire one series: signals, fields, motion, Rician noise, stored as integers."""
     series = session.series(name)
     grid = session.grid_of(series)
     return Scan(series, grid, render(session, series, grid))
@@ -118,120 +153,158 @@ def acquire(session: Session, name: str) -> Scan:
 def render(session: Session, series: Series, grid: Grid) -> NDArray[np.int16]:
     """Return the stored values of a series on a grid, shape (columns, rows, slices, frames).
 
-    A voxel holds the sum of its tissues' signals, so tissues without contrast are summed once, in
-    head space, before they are sampled.
+    A voxel holds the sum of its tissues' signals, each at the flip angle that prevails there.
     """
-    pose = session.pose_of(series)
-    offsets = sorted(set(series.slice_offsets()))
-    signals = {
-        name: np.stack([_signal(session, series, tissue, offset) for offset in offsets])
-        for name, tissue in session.tissues.items()
-    }
-    parts = _components(session, series, grid, pose, signals)
-    receive = _receive_field(session, grid) * np.float32(series.scale)
-    rng = generator(session.plan.seed, session.subject.patient, session.visit, "noise", series.name)
+    names = session.plan.seed, session.subject.patient, session.visit
+    rng = generator(*names, "noise", series.name)
     data = np.empty((*grid.shape, series.frames), dtype=np.int16)
-    stack = np.stack([weight for weight, _ in parts])
-    curves = np.stack([np.broadcast_to(c, (len(offsets), series.frames)) for _, c in parts])
-    for k, offset in enumerate(series.slice_offsets()):
-        here = curves[:, offsets.index(offset)].astype(np.float32)
-        clean = np.tensordot(stack[:, :, :, k], here, axes=(0, 0))
-        data[:, :, k] = _stored(clean * receive[:, :, k, None], series.noise, rng)
+    for part, clean in noise_free(session, series, grid):
+        data[:, :, part] = _stored(clean, series.noise, rng)
     return data
 
 
+def noise_free(session: Session, series: Series, grid: Grid) -> Iterator[tuple[slice, Floats]]:
+    """Yield slabs of slices with their signals before noise, in stored units."""
+    offsets = np.unique(series.slice_offsets())
+    terms = signal_terms(session.center, series, session.components, offsets).astype(np.float32)
+    which = np.searchsorted(offsets, series.slice_offsets())
+    still = session.pose_of(series)
+    moves = session.motion_of(series) if series.frames > 1 else None
+    poses = moves.poses if moves else (still,)
+    shares = moves.weights if moves else np.ones((1, 1))
+    for part in slabs(grid):
+        slab = grid.slab(part.start, part.stop)
+        gain = session.coil.sensitivity(slab) * np.float32(series.scale)
+        clean = np.zeros((*slab.shape, series.frames), np.float32)
+        for pose, share in zip(poses, shares, strict=True):
+            frames = np.flatnonzero(share)
+            if frames.size == 0:
+                continue
+            weighted = terms[..., frames] * share[frames].astype(np.float32)
+            seen = _summed(session, series, slab, pose, weighted[:, which[part]])
+            if frames.size == series.frames:
+                clean += seen
+            else:
+                clean[..., frames] += seen
+        clean *= gain[..., None]
+        yield part, clean
+
+
+def fractions(
+    session: Session,
+    grid: Grid,
+    pose: Pose,
+    factors: tuple[int, int, int],
+    shift: Floats | None = None,
+) -> Floats:
+    """Return the share of every component in every voxel, shape (columns, rows, slices, parts).
+
+    Oedema takes the place of white matter, lesions that of everything. Dynamic series and flip
+    angles share grids, so that the last few results are kept.
+    """
+    key = (grid.affine.tobytes() + bytes(grid.shape) + bytes(factors), pose)
+    if key in session.weights:
+        return session.weights[key]
+    rows = np.zeros(grid.shape, np.float32) if shift is None else shift
+    matrix = to_indices(session.head.affine, grid, pose)
+    normal = sample(session.head.stack, session.head.occupied, matrix, rows, factors)
+    each, whole, edema = lesion_fractions(session, grid, pose, factors, shift)
+    left = (1.0 - whole) * np.float32(1.0 / FULL)
+    parts = np.empty((*grid.shape, len(session.components)), np.float32)
+    count = len(TISSUES)
+    np.multiply(normal, left[..., None], out=parts[..., :count])
+    white = TISSUES.index("wm")
+    parts[..., count] = parts[..., white] * edema
+    parts[..., white] -= parts[..., count]
+    for k, name in enumerate(session.lesion_parts, start=count + 1):
+        parts[..., k] = each[name]
+    if len(session.weights) >= _KEPT:
+        session.weights.pop(next(iter(session.weights)))
+    if np.prod(grid.shape) <= _SLAB:
+        session.weights[key] = parts
+    return parts
+
+
 def lesion_fractions(
-    session: Session, grid: Grid, pose: Pose, factors: tuple[int, int, int]
+    session: Session,
+    grid: Grid,
+    pose: Pose,
+    factors: tuple[int, int, int],
+    shift: Floats | None = None,
 ) -> tuple[dict[str, Floats], Floats, Floats]:
-    """Return each lesion's living and dead fraction, all lesions together, and the oedema."""
+    """Return each lesion's living and dead fraction, all lesions together, and the oedema.
+
+    Where lesions overlap, the first takes what there is.
+    """
     fine = (max(factors[0], 2), max(factors[1], 2), max(factors[2], 2))
     each: dict[str, Floats] = {}
     whole, edema = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for solid in session.solids:
-        box, parts = solid.fractions(grid, pose, fine)
-        living, core = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-        living[box], core[box] = parts["whole"] - parts["core"], parts["core"]
-        each[f"lesion-{solid.number}"] = living
+        box, parts = solid.fractions(grid, pose, fine, shift)
+        taken = np.minimum(parts["whole"], 1.0 - whole[box])
+        dead = np.minimum(parts["core"], taken)
+        each[f"lesion-{solid.number}"] = living = np.zeros(grid.shape, np.float32)
+        living[box] = taken - dead
         if solid.state.core:
-            each[f"core-{solid.number}"] = core
-        whole[box] = np.minimum(whole[box] + parts["whole"], 1.0)
+            each[f"core-{solid.number}"] = core = np.zeros(grid.shape, np.float32)
+            core[box] = dead
+        whole[box] += taken
         edema[box] = np.maximum(edema[box], parts["edema"])
     return each, whole, edema * (1.0 - whole)
 
 
-def _components(
-    session: Session, series: Series, grid: Grid, pose: Pose, signals: dict[str, physics.Curve]
-) -> list[tuple[Floats, physics.Curve]]:
-    """Return what adds up to the image: weights (grid) with signals (offsets, frames)."""
-    head = session.head
-    each, whole, edema = lesion_fractions(session, grid, pose, series.factors)
-    steady = [name for name in head.fractions if np.ptp(signals[name]) == 0.0]
-    varying = [name for name in head.fractions if name not in steady]
-    base = np.zeros(head.fractions["wm"].shape, np.float32)
-    for name in steady:
-        base += head.fractions[name] * np.float32(signals[name].flat[0])
-    fields = [base, head.fractions["wm"], *(head.fractions[n] for n in varying if n != "wm")]
-    constant, white, *rest = resample(fields, head.affine, grid, pose, series.factors)
-    left = 1.0 - whole
-    parts = [(constant * left, np.ones((1, 1))), (white * edema, signals["edema"] - signals["wm"])]
-    if "wm" in varying:
-        parts.append((white * left, signals["wm"]))
-    names = [name for name in varying if name != "wm"]
-    parts += [(w * left, signals[name]) for name, w in zip(names, rest, strict=True)]
-    parts += [(weight, signals[name]) for name, weight in each.items()]
-    return parts
+def _summed(
+    session: Session, series: Series, slab: Grid, pose: Pose, terms: NDArray[np.float32]
+) -> Floats:
+    """Return the signals of a slab at one pose, shape (columns, rows, slices, frames).
 
-
-def _signal(session: Session, series: Series, tissue: Tissue, offset: float) -> physics.Curve:
-    """Return the signal of one tissue at every frame of a series, for one slice offset."""
-    contrast = _course(session.center, tissue, session.time.size)
-    times = series.start + np.asarray(series.frame_starts()) + offset
-    seen = contrast.leaked if series.method == "epi" else contrast.concentration
-    concentration = _sampled(contrast, seen, times, series)
-    relaxivity = physics.RELAXIVITY[session.center.agent][int(session.center.field > 2.0)]
-    r1 = 1.0 / tissue.t1 + relaxivity * concentration
-    if series.method == "spgr":
-        return physics.spgr(tissue, r1, series.tr, series.te, series.flip)
+    ``terms`` holds, for every slice of the slab, the coefficients of the tissues' signals.
+    """
+    columns, rows, slices = slab.shape
+    shift = None
     if series.method == "epi":
-        r2s = np.interp(times, contrast.time, contrast.r2s)
-        return physics.gradient_epi(tissue, r1, r2s, series.tr, series.te, series.flip)
-    return np.array([physics.flair(tissue, float(r1[0]), series.tr, series.te, series.ti)])
+        shift, rate = distortion(session.center.field, slab, pose)
+    parts = fractions(session, slab, pose, series.factors, shift)
+    angle = transmit(session.center.field, slab, pose)
+    out = np.empty((columns, rows, slices, terms.shape[-1]), np.float32)
+    for k in range(slices):
+        here = parts[:, :, k].reshape(columns * rows, -1)
+        total = here @ terms[-1, k]
+        for power in range(len(terms) - 2, -1, -1):
+            total *= angle[:, :, k].reshape(-1, 1)
+            total += here @ terms[power, k]
+        out[:, :, k] = total.reshape(columns, rows, -1)
+    if shift is not None:
+        squeezed = 1.0 + np.gradient(shift, axis=1)
+        out *= (squeezed * np.exp(-series.te * rate))[..., None]
+    return out
 
 
-def _sampled(
-    contrast: physics.Course, curve: physics.Curve, times: physics.Curve, series: Series
-) -> physics.Curve:
-    """Return a curve at the given times; a 3D frame sees the mean about its centre of k-space."""
-    if series.method != "spgr" or series.frames == 1:
-        return np.asarray(np.interp(times, contrast.time, curve))
-    window = np.linspace(0.35, 0.65, 16) * series.frame_time
-    return np.asarray(np.interp(times[:, None] + window, contrast.time, curve).mean(axis=1))
-
-
-@lru_cache(maxsize=64)
-def _course(center: CenterPlan, tissue: Tissue, samples: int) -> physics.Course:
-    time = physics.clock((samples - 1) * physics.STEP)[:samples]
-    blood = physics.arterial_blood(time, injections(center))
-    return physics.course(tissue, time, blood, center.hematocrit)
-
-
-def _receive_field(session: Session, grid: Grid) -> Floats:
-    """Return the smooth sensitivity of the coil, about 1, fixed to the scanner."""
-    rng = generator(session.plan.seed, session.subject.patient, session.visit, "coil")
-    c = rng.uniform(-0.10, 0.10, 6)
-    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"))
-    world = np.tensordot(grid.affine[:3, :3], index, axes=1)
-    x, y, z = (world + grid.affine[:3, 3].reshape(3, 1, 1, 1)) / 90.0
-    exponent = c[0] * x + c[1] * y + c[2] * z + c[3] * x * y + c[4] * y * z
-    exponent += 0.12 * (x**2 + y**2 + z**2 - 1.0) + 0.3 * c[5] * z**2
-    return np.asarray(np.exp(exponent), dtype=np.float32)
+def slabs(grid: Grid) -> Iterator[slice]:
+    """Return slices in groups of about `_SLAB` voxels."""
+    columns, rows, slices = grid.shape
+    step = max(1, _SLAB // (columns * rows))
+    for start in range(0, slices, step):
+        yield slice(start, min(start + step, slices))
 
 
 def _stored(clean: Floats, noise: float, rng: np.random.Generator) -> NDArray[np.int16]:
     """Return the magnitude of the signal in complex noise, rounded to stored integers."""
-    real = clean + noise * rng.standard_normal(clean.shape, dtype=np.float32)
-    imaginary = noise * rng.standard_normal(clean.shape, dtype=np.float32)
-    return np.asarray(np.clip(np.rint(np.hypot(real, imaginary)), 0, 32767), dtype=np.int16)
+    real = rng.standard_normal(clean.shape, dtype=np.float32)
+    imaginary = rng.standard_normal(clean.shape, dtype=np.float32)
+    out = np.empty(clean.shape, dtype=np.int16)
+    _magnitude(clean.ravel(), real.ravel(), imaginary.ravel(), noise, out.ravel())
+    return out
+
+
+@kernel
+def _magnitude(
+    clean: Floats, real: Floats, imaginary: Floats, noise: float, out: NDArray[np.int16]
+) -> None:
+    for n in range(clean.size):
+        a = clean[n] + noise * real[n]
+        b = noise * imaginary[n]
+        out[n] = min(int(np.sqrt(a * a + b * b) + 0.5), 32767)
 
 
 def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:

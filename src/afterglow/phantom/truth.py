@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afterglow.phantom.geometry import Floats, Matrix, resample
+from afterglow.phantom.geometry import Floats, Matrix
 from afterglow.phantom.lesions import Solid
 from afterglow.phantom.physics import WM_CBV
-from afterglow.phantom.scan import lesion_fractions
+from afterglow.phantom.scan import fractions, lesion_fractions, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,8 @@ def _row(session: Session, solid: Solid, pose: Matrix, white: float) -> dict[str
 def label_mask(session: Session) -> tuple[np.ndarray, Matrix]:
     """Return the labels of the lesions on the grid of the post-contrast T1w and its affine.
 
-    Columns and rows run to the right and to the front, as converters store an axial series.
+    Lesions that touch are drawn as one (`LesionState.part_of`). Indices run to the right, to the
+    front and up, as far as the grid allows.
     """
     grid = session.grid_of(session.series("T1w_ce"))
     return _as_converted(labels_on_grid(session), grid.affine)
@@ -77,20 +78,23 @@ def labels_on_grid(session: Session) -> np.ndarray:
     series = session.series("T1w_ce")
     grid = session.grid_of(series)
     each, _, _ = lesion_fractions(session, grid, session.pose_of(series), _FACTORS)
-    labels = np.zeros(grid.shape, dtype=np.uint8)
-    best = np.full(grid.shape, 0.5, dtype=np.float32)
+    shares: dict[int, Floats] = {}
     for solid in session.solids:
         share = each[f"lesion-{solid.number}"] + each.get(f"core-{solid.number}", np.float32(0.0))
+        label = solid.state.part_of or solid.number
+        shares[label] = shares[label] + share if label in shares else share
+    labels = np.zeros(grid.shape, dtype=np.uint8)
+    best = np.full(grid.shape, 0.5, dtype=np.float32)
+    for label, share in shares.items():
         inside = share >= best
-        labels[inside], best[inside] = solid.number, share[inside]
+        labels[inside], best[inside] = label, share[inside]
     return labels
 
 
 def maps(session: Session) -> dict[str, tuple[Floats, Matrix]]:
     """Return CBV, Ktrans (1/min), vp and ve fractions and mean T1 (s) on the post-contrast T1w."""
     series = session.series("T1w_ce")
-    grid, pose, head = session.grid_of(series), session.pose_of(series), session.head
-    each, whole, edema = lesion_fractions(session, grid, pose, _FACTORS)
+    grid, pose = session.grid_of(series), session.pose_of(series)
     plasma = 1.0 - session.center.hematocrit
     values: dict[str, Callable[[Tissue], float]] = {
         "CBV": lambda t: 1.0 if t.blood else t.cbv,
@@ -99,21 +103,16 @@ def maps(session: Session) -> dict[str, tuple[Floats, Matrix]]:
         "ve": lambda t: t.ve if t.ktrans else 0.0,
         "T1": lambda t: t.t1,
     }
-    fields = [head.fractions["wm"]]
-    for value in values.values():
-        total = np.zeros_like(fields[0])
-        for tissue, fraction in head.fractions.items():
-            total += fraction * np.float32(value(session.tissues[tissue]))
-        fields.append(total)
-    white, *sampled = resample(fields, head.affine, grid, pose, (1, 1, 1))
-    out = {}
-    for (name, value), field in zip(values.items(), sampled, strict=True):
-        change = value(session.tissues["edema"]) - value(session.tissues["wm"])
-        full = field * (1.0 - whole) + np.float32(change) * white * edema
-        for tissue, weight in each.items():
-            full += weight * np.float32(value(session.tissues[tissue]))
-        out[name] = _as_converted(full.astype(np.float32), grid.affine)
-    return out
+    tissues = session.components.values()
+    table = np.array([[value(t) for value in values.values()] for t in tissues], np.float32)
+    full = np.concatenate(
+        [
+            fractions(session, grid.slab(part.start, part.stop), pose, series.factors) @ table
+            for part in slabs(grid)
+        ],
+        axis=2,
+    )
+    return {name: _as_converted(full[..., k], grid.affine) for k, name in enumerate(values)}
 
 
 def save_nifti(array: np.ndarray, affine: Matrix, path: Path) -> None:
@@ -129,6 +128,8 @@ def save_nifti(array: np.ndarray, affine: Matrix, path: Path) -> None:
 
 
 def _as_converted(array: np.ndarray, affine: Matrix) -> tuple[np.ndarray, Matrix]:
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    flip[:2, 3] = array.shape[0] - 1, array.shape[1] - 1
-    return np.ascontiguousarray(array[::-1, ::-1]), affine @ flip
+    """Return an array and its affine with axes that run to the right, to the front and up."""
+    import nibabel
+
+    image = nibabel.as_closest_canonical(nibabel.Nifti1Image(array, affine))
+    return np.ascontiguousarray(image.dataobj), np.asarray(image.affine, dtype=float)
