@@ -98,7 +98,7 @@ def test_lesions_lie_in_brain_and_their_mirror_is_free(session: Session) -> None
 
     series = session.series("T1w_ce")
     grid, pose = session.grid_of(series), session.pose_of(series)
-    brain = session.head.fractions["gm"] + session.head.fractions["wm"]
+    brain = session.head.fraction("gm") + session.head.fraction("wm")
     for solid in session.solids:
         index = np.linalg.inv(session.head.affine) @ [*solid.centroid, 1.0]
         low = np.floor(index[:3] - solid.radius / 1.2).astype(int)
@@ -116,37 +116,35 @@ def test_lesions_lie_in_brain_and_their_mirror_is_free(session: Session) -> None
 def test_large_vessels_hold_pure_blood_at_the_resolution_of_the_dynamic_series(
     session: Session,
 ) -> None:
-    from afterglow.phantom.geometry import resample
+    from afterglow.phantom.scan import fractions
 
     for name in ("dsc", "dce"):
         series = session.series(name)
-        fields = [session.head.fractions["artery"], session.head.fractions["vein"]]
-        artery, vein = resample(
-            fields, session.head.affine, session.grid_of(series), session.pose_of(series), (2, 2, 4)
-        )
-        assert (artery > 0.97).sum() >= 10, name
-        assert (vein > 0.97).sum() >= 10, name
+        parts = fractions(session, session.grid_of(series), session.pose_of(series), (2, 2, 4))
+        shares = dict(zip(session.components, np.moveaxis(parts, -1, 0), strict=True))
+        assert (shares["artery"] > 0.97).sum() >= 10, name
+        assert (shares["vein"] > 0.97).sum() >= 10, name
 
 
 def test_signals_carry_the_truth(study: Path, session: Session) -> None:
-    from afterglow.phantom.geometry import resample
+    from afterglow.phantom.fields import distortion
+    from afterglow.phantom.scan import fractions
 
     series = session.series("dsc")
     grid, pose = session.grid_of(series), session.pose_of(series)
-    white = resample([session.head.fractions["wm"]], session.head.affine, grid, pose, (2, 2, 4))[0]
-    from afterglow.phantom.scan import lesion_fractions
-
-    each, whole, edema = lesion_fractions(session, grid, pose, (2, 2, 4))
+    shift, _ = distortion(session.center.field, grid, pose)
+    parts = fractions(session, grid, pose, series.factors, shift)
+    share = dict(zip(session.components, np.moveaxis(parts, -1, 0), strict=True))
     signal = acquire(session, "dsc").data.astype(float)
 
     def rates(mask: np.ndarray) -> np.ndarray:
         mean = signal[mask].mean(axis=0)
         return -np.log(mean / mean[1:9].mean()) / series.te
 
-    reference = rates((white > 0.98) & (whole + edema == 0.0))
+    reference = rates(share["wm"] > 0.98)
     spent = np.cumsum(reference) * series.frame_time
     for row in _truth(study)[:2]:
-        curve = rates(each[f"lesion-{row['lesion']}"] > 0.98)
+        curve = rates(share[f"lesion-{row['lesion']}"] > 0.98)
         design = np.stack([reference, -spent], axis=1)
         leak = np.linalg.lstsq(design, curve, rcond=None)[0][1]
         measured = (curve + leak * spent).sum() / reference.sum()

@@ -119,9 +119,9 @@ def build_head(seed: int, patient: str) -> Head:
     stack = np.zeros((*_SHAPE, CHANNELS), dtype=np.uint8)
     _fill(
         brain,
-        np.linalg.inv(source.fine_affine),
+        np.asarray(np.linalg.inv(source.fine_affine), dtype=np.float64),
         surfaces,
-        np.linalg.inv(source.coarse_affine),
+        np.asarray(np.linalg.inv(source.coarse_affine), dtype=np.float64),
         np.ascontiguousarray(np.moveaxis(warp.nodes, 0, -1)),
         warp.linear,
         np.asarray(_LOW),

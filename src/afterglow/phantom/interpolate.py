@@ -15,6 +15,7 @@ Bytes = NDArray[np.uint8]
 Factors = tuple[int, int, int]
 # Fields sampled at once; a constant, so that the innermost loop is unrolled.
 CHANNELS = 10
+EDEMA_EDGE = 3.0
 
 
 def sample(
@@ -58,7 +59,7 @@ def occupancy(fields: Bytes) -> Bytes:
     filled = fields.any(axis=-1)
     for axis in range(3):
         filled = filled | np.roll(filled, -1, axis)
-    return filled.astype(np.uint8)
+    return np.asarray(filled, dtype=np.uint8)
 
 
 @kernel
@@ -160,7 +161,7 @@ def star(
     radii : tuple of float
         Mean radius, mm; radius of the core over it; width of the oedema, mm.
     edge : float
-        Width of the transition, mm.
+        Width of the transition at surface and core, mm; oedema fades over `EDEMA_EDGE`.
 
     Returns
     -------
@@ -213,7 +214,9 @@ def _star(
                     out[0, i, j, k] += share * _inside(distance - surface, edge)
                     if core > 0.0:
                         out[1, i, j, k] += share * _inside(distance - core * surface, edge)
-                    out[2, i, j, k] += share * _inside(distance - surface - edema * profile, edge)
+                    out[2, i, j, k] += share * _inside(
+                        distance - surface - edema * profile, EDEMA_EDGE
+                    )
 
 
 @kernel

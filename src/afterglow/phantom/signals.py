@@ -16,7 +16,7 @@ from afterglow.phantom.series import Series
 SESSION_END = 1600.0
 # The part of a 3D frame in which the middle of k-space is acquired, and in how many points the
 # signal is averaged over it.
-_MIDDLE, _POINTS = (0.35, 0.65), 16
+_MIDDLE, _POINTS = (0.35, 0.65), 32
 _NODE = 0.10
 
 
@@ -42,8 +42,9 @@ def tissue_signal(
         return physics.gradient_epi(tissue, times, contrast, relaxivity, series.te, flip)
     if series.method == "spgr":
         if series.frames > 1:
-            window = np.linspace(*_MIDDLE, _POINTS) * series.frame_time
-            times = times[..., None] + window
+            low, high = _MIDDLE
+            window = low + (high - low) * (np.arange(_POINTS) + 0.5) / _POINTS
+            times = times[..., None] + series.frame_time * window
         r1, r2s = _rates(center, tissue, contrast, times)
         signal = physics.spgr(tissue, r1, series.tr, series.te, flip, r2s)
         return signal.mean(axis=-1) if series.frames > 1 else signal
@@ -96,7 +97,13 @@ def blood_of(center: CenterPlan) -> tuple[Curve, Curve]:
 def _rates(
     center: CenterPlan, tissue: Tissue, contrast: Course, times: Curve
 ) -> tuple[Curve, Curve]:
-    """Return R1 and the R2* that contrast adds at given times, 1/s."""
-    dose = np.interp(times, contrast.time, contrast.concentration)
-    r2s = np.interp(times, contrast.time, contrast.r2s)
-    return 1.0 / tissue.t1 + relaxivity_of(center) * dose, r2s
+    """Return R1 and the R2* that contrast adds at given times, 1/s.
+
+    Between grid points by a cubic spline: where a bolus sets in, straight lines are 0.1 % off.
+    """
+    from scipy.interpolate import CubicSpline
+
+    near = slice(*np.searchsorted(contrast.time, (times.min() - 1.0, times.max() + 1.0)))
+    both = np.stack([contrast.concentration[near], contrast.r2s[near]], axis=-1)
+    found = CubicSpline(contrast.time[near], both)(times)
+    return 1.0 / tissue.t1 + relaxivity_of(center) * found[..., 0], found[..., 1]
