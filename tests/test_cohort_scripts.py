@@ -92,7 +92,8 @@ def test_from_tables_to_the_cohort_page(study, tmp_path):
     assert "Validation impossible, because no lesion has an outcome" in html
     assert html.count("validation of models") == 1
     accuracy = json.loads((root / "cohort/accuracy.json").read_text())
-    assert [a["target_percent"] for a in accuracy] == [5.0, 15.0, 20.0, 5.0]
+    targets = {a["quantity"]: a["target_percent"] for a in accuracy if a["target_percent"]}
+    assert targets == {"Lesion volume": 5.0, "rCBV": 15.0, "Ktrans": 20.0, "White-matter T1": 5.0}
     assert str(tmp_path) not in html + json.dumps(page.summary)
 
 

@@ -61,7 +61,7 @@ def test_instances_are_unique_and_belong_to_one_study(study: Path) -> None:
     assert len({ds.SOPInstanceUID for ds in headers}) == len(headers)
     assert len({ds.StudyInstanceUID for ds in headers}) == 1
     assert all(ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID for ds in headers)
-    assert {ds.Modality for ds in headers} == {"MR", "SR"}
+    assert {ds.Modality for ds in headers} == {"MR", "SR", "RTSTRUCT", "RTDOSE"}
 
 
 def test_converter_returns_the_arrays_on_the_stated_grid(

@@ -259,6 +259,23 @@ def test_limits_of_agreement():
     assert missed.verdict == "missed"
 
 
+def test_agreement_is_given_by_center():
+    from afterglow.report.accuracy import QUANTITIES, Agreement
+
+    a = Agreement(QUANTITIES[0], (1.0, 2.0, 3.0), (1.2, 2.0, 2.8), 0, ("west", "north", "west"))
+    parts = a.by_center()
+    assert list(parts) == ["north", "west"]
+    assert parts["west"].bias == pytest.approx(0.0)
+    assert parts["west"].limits == pytest.approx((-0.5544, 0.5544), abs=1e-4)
+    assert a.as_dict()["by_center"]["north"]["limit_low"] is None
+    assert a.as_dict()["by_center"]["west"]["n"] == 2
+    html = cohort_html(accuracy=[a])
+    assert "By center: bias and 95 % limits of agreement" in html
+    open_quantity = next(q for q in QUANTITIES if q.target is None)
+    assert Agreement(open_quantity, (1.0,), (9.0,), 0).verdict == "open"
+    assert "no target" in cohort_html(accuracy=[Agreement(open_quantity, (1.0,), (9.0,), 0)])
+
+
 def test_a_lesion_far_away_is_not_the_lesion():
     assert agreement(distance=0.5)["Lesion volume"].verdict == "none"
     assert agreement(locate=lambda p, d: None)["Lesion volume"].n_missing == 3

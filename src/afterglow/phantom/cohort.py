@@ -154,6 +154,8 @@ def write_session(directory: Path, plan: CohortPlan, patient: str, visit: int) -
 
 def write_tables(directory: Path, plan: CohortPlan) -> Path:
     """Write masks, clinical, outcome and truth tables, the layout and the study file."""
+    from afterglow.phantom.truth import identity_rows
+
     records = [
         json.loads(_record_path(directory, subject, visit).read_text(encoding="utf-8"))
         for subject in plan.subjects
@@ -165,6 +167,7 @@ def write_tables(directory: Path, plan: CohortPlan) -> Path:
     )
     rows = [row for record in records for row in record["lesions"]]
     site_tables.write_csv(directory / "truth" / "truth.csv", rows)
+    site_tables.write_csv(directory / "truth" / "identity.csv", identity_rows(plan))
     for center in plan.centers:
         site_tables.write_masks(directory, center, layout)
         site_tables.write_labels(directory, plan, center)

@@ -125,6 +125,15 @@ def to_indices(field_affine: Matrix, grid: Grid, pose: Pose) -> Matrix:
     return np.asarray(np.linalg.inv(field_affine) @ np.linalg.inv(pose.matrix()) @ grid.affine)
 
 
+def points(grid: Grid, pose: Pose, box: tuple[slice, slice, slice]) -> Floats:
+    """Return the head-space coordinates of the voxel centres in a box, shape (3, x, y, z)."""
+    matrix = np.linalg.inv(pose.matrix()) @ grid.affine
+    axes = [np.arange(part.start, part.stop, dtype=np.float32) for part in box]
+    index = np.stack(np.meshgrid(*axes, indexing="ij"))
+    world = np.tensordot(matrix[:3, :3], index, axes=1) + matrix[:3, 3].reshape(3, 1, 1, 1)
+    return world.astype(np.float32)
+
+
 def box_around(grid: Grid, pose: Pose, center: Matrix, radius: float) -> tuple[slice, slice, slice]:
     """Return the index box that holds a sphere of head space, clipped to the grid."""
     matrix = np.linalg.inv(grid.affine) @ pose.matrix()

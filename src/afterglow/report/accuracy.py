@@ -22,7 +22,8 @@ class Quantity:
     """What is compared: truth columns (the first there is), table entry, unit, target (percent).
 
     A median over the lesion is that of enhancing tissue while the core is the smaller part, so
-    the truth of enhancing tissue comes first.
+    the truth of enhancing tissue comes first. T1 is compared with its value when the flip angles
+    were acquired, which contrast given before has shortened. No target: nothing was promised.
     """
 
     name: str
@@ -30,15 +31,19 @@ class Quantity:
     map: str
     statistic: str
     unit: str
-    target: float
+    target: float | None = None
     per_session: bool = False
 
 
 QUANTITIES = (
     Quantity("Lesion volume", ("volume_ml",), "volume", "", "mL", 5.0),
     Quantity("rCBV", ("rcbv_enhancing", "rcbv"), "rCBV", "median", "ratio", 15.0),
+    Quantity("PSR", ("psr",), "PSR", "median", "%"),
     Quantity("Ktrans", ("ktrans_enhancing", "ktrans"), "Ktrans", "median", "1/min", 20.0),
-    Quantity("White-matter T1", ("t1_wm",), "T1", "median", "s", 5.0, per_session=True),
+    Quantity("ve", ("ve_enhancing", "ve"), "ve", "median", "fraction"),
+    Quantity("vp", ("vp_enhancing", "vp"), "vp", "median", "fraction"),
+    Quantity("Lesion T1", ("t1_vfa",), "T1", "median", "s"),
+    Quantity("White-matter T1", ("t1_wm_vfa", "t1_wm"), "T1", "median", "s", 5.0, per_session=True),
 )
 REFERENCE_REGIONS = ("whole_brain_nawm", "contralateral_nawm")
 
@@ -48,13 +53,29 @@ class Agreement:
     """Agreement of one quantity with truth.
 
     Errors in percent of truth; ``bias`` and ``limits`` (Bland and Altman 1986) in ``unit``.
-    ``n_missing`` counts truths without a measured value.
+    ``n_missing`` counts truths without a measured value; ``centers`` names the center of each
+    pair.
     """
 
     quantity: Quantity
     truth: tuple[float, ...]
     measured: tuple[float, ...]
     n_missing: int
+    centers: tuple[str, ...] = ()
+
+    def by_center(self) -> dict[str, Agreement]:
+        """Return the agreement within each center, in order of name."""
+        found = {}
+        for center in sorted(set(self.centers)):
+            here = [k for k, name in enumerate(self.centers) if name == center]
+            found[center] = Agreement(
+                self.quantity,
+                tuple(self.truth[k] for k in here),
+                tuple(self.measured[k] for k in here),
+                0,
+                (center,) * len(here),
+            )
+        return found
 
     @property
     def median_error(self) -> float:
@@ -79,9 +100,11 @@ class Agreement:
 
     @property
     def verdict(self) -> str:
-        """``met``, ``missed``, or ``none`` without pairs."""
+        """``met``, ``missed``, ``none`` without pairs, or ``open`` without a target."""
         if not self.truth:
             return "none"
+        if self.quantity.target is None:
+            return "open"
         return "met" if self.median_error <= self.quantity.target else "missed"
 
     @property
@@ -105,7 +128,13 @@ class Agreement:
             "n": len(self.truth),
             "n_missing": self.n_missing,
             **{k: None if math.isnan(v) else v for k, v in numbers.items()},
+            **({"by_center": self._centers()} if len(set(self.centers)) > 1 else {}),
         }
+
+    def _centers(self) -> dict[str, dict[str, Any]]:
+        kept = ("median_absolute_error_percent", "bias", "limit_low", "limit_high", "n")
+        found = self.by_center().items()
+        return {center: {k: a.as_dict()[k] for k in kept} for center, a in found}
 
 
 def read_truth(path: Path) -> list[dict[str, Any]]:
@@ -176,7 +205,7 @@ def _agreement(
     matched: Sequence[tuple[Row, Row | None]],
     values: Mapping[tuple[Any, ...], float],
 ) -> Agreement:
-    true, found, missing, seen = [], [], 0, set()
+    true, found, centers, missing, seen = [], [], [], 0, set()
     for row, lesion in matched:
         known = next((row[name] for name in quantity.truth if _known(row.get(name))), None)
         if not known:
@@ -191,9 +220,10 @@ def _agreement(
         seen.add(visit)
         true.append(float(known))
         found.append(number)
+        centers.append(str((lesion or {}).get("center") or ""))
     if quantity.per_session:
         missing = len({(r["patient"], r["study_date"]) for r, _ in matched} - seen)
-    return Agreement(quantity, tuple(true), tuple(found), missing)
+    return Agreement(quantity, tuple(true), tuple(found), missing, tuple(centers))
 
 
 def _measured(

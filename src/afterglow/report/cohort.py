@@ -77,6 +77,7 @@ def cohort_page(
         figures=figures,
         checklists=checklists,
         accuracy=None if accuracy is None else [_agreement(a) for a in accuracy],
+        accuracy_centers=_by_center(accuracy or ()),
         record_id=record_id,
     )
 
@@ -213,6 +214,26 @@ def _performance(rows: Sequence[Row]) -> list[list[Any]]:
         ]
         for r in shown
     ]
+
+
+def _by_center(accuracy: Sequence[Agreement]) -> list[list[Any]]:
+    """Return bias and limits of agreement of every quantity within every center."""
+    rows = []
+    for agreement in accuracy:
+        for center, own in agreement.by_center().items():
+            low, high = own.limits
+            rows.append(
+                [
+                    agreement.quantity.name,
+                    center,
+                    len(own.truth),
+                    own.median_error,
+                    own.bias,
+                    f"{number(low)} to {number(high)}" if math.isfinite(low) else "–",
+                    agreement.quantity.unit,
+                ]
+            )
+    return rows
 
 
 def _agreement(agreement: Agreement) -> dict[str, Any]:
