@@ -226,3 +226,27 @@ def test_name_alone_never_makes_contrast(tmp_path):
     (row,) = build_index(study_of(tmp_path)).series
     assert (row["class"], row["runner_up"]) == ("T1w", "T1w_ce")
     assert row["confidence"] <= 0.5
+
+
+def test_two_studies_of_one_date_stay_apart_and_keep_their_labels(tmp_path):
+    tiny = replace(T1W, n_slices=2)
+    write_study(tmp_path / "incoming" / "a", [tiny], study=1)
+    study = study_of(tmp_path)
+    (alone,) = build_index(study).plan
+    write_study(tmp_path / "incoming" / "b", [replace(tiny, te=4.0)], study=2)
+    both = {row["arrival"]: row["session"] for row in build_index(study).plan}
+    assert both == {1: alone["session"], 2: f"{alone['session']}b"}
+
+
+def test_the_printed_table_says_what_lacks_and_what_to_do(tmp_path):
+    nominal = replace(SMALL[1], timing="none")
+    write_study(tmp_path / "incoming", [SMALL[0], nominal, replace(T1W, name="scout", number=1)])
+    (tmp_path / "incoming" / "notes.txt").write_text("nothing here, only some words for a person")
+    text = build_index(study_of(tmp_path)).summary()
+    row = next(line for line in text.splitlines() if line.startswith("north"))
+    assert "DSC T1w" in row
+    assert "T1w_ce FLAIR DCE VFA" in row
+    assert "DSC:no_temporal_tag" in " ".join(text.split())
+    assert "class_localizer" in row
+    assert "rejected: 1 files, not_dicom" in text
+    assert "no_temporal_tag: the header gives no frame times" in text
