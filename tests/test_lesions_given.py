@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from afterglow.bids.images import load_nifti, save_nifti
+from afterglow.config import Study
+from afterglow.config.center import CenterConfig
 from afterglow.config.lesions import GivenConfig
+from afterglow.dicom.deidentify import session_file
 from afterglow.errors import AfterglowError
 from afterglow.lesions.agreement import agreement
 from afterglow.lesions.given import Given, rating_of, read_file
-from afterglow.lesions.given_stage import _by_rater
+from afterglow.lesions.given_stage import _by_rater, write_given
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.naming import role_of
 from afterglow.lesions.placing import place
+from afterglow.provenance.job import Job
 from rt_objects import rtstruct, seg
 from test_lesions_rtstruct import GRIDS, circles
 
@@ -242,3 +248,49 @@ def test_planning_targets_come_after_masks_drawn_on_purpose():
     assert list(_by_rater(given)) == ["r1seg", "r1nifti", "r2", "rtstruct"]
     assert list(_by_rater(given[:1])) == ["rtstruct"]
     assert {name: len(files) for name, files in _by_rater(given[1:2] * 2).items()} == {"r2": 2}
+
+
+def test_a_session_s_files_and_objects_become_one_label_image_per_rater(tmp_path):
+    grid = GRIDS["axial"]
+    labels = two_balls(grid)
+    study = Study(study="t", out=tmp_path, centers=[CenterConfig(name="north", dicom=["in"])])
+    job = Job("bids", "k", tmp_path, tmp_path, study, "s1", "v1", "north", say=lambda _: None)
+    image = "bids/t1.nii.gz"
+    save_nifti(labels.astype(np.float32), grid.affine, job.out(image))
+    save_nifti((labels > 0).astype(np.uint8), grid.affine, tmp_path / "drawn.nii.gz")
+    first = [{"Type": "CLOSED_PLANAR", "Points": c.tolist()} for c in contours_of(grid)[0]]
+    one = {"Number": 1, "Name": "gtv 1", "Type": "GTV", "Contours": first, "Unreadable": 0}
+    skull = {**one, "Number": 2, "Name": "skull", "Type": "EXTERNAL"}
+    job.out("derivatives/x.json").write_text(json.dumps({"Structures": [one, skull]}))
+    stack = np.stack([labels == 1, labels == 2], axis=-1).astype(np.uint8)
+    save_nifti(stack, grid.affine, job.out("derivatives/y.nii.gz"))
+    named = [{"Number": n, "Name": f"met {n}"} for n in (1, 2)]
+    job.out("derivatives/y.json").write_text(json.dumps({"Segments": named}))
+    job.summary = {
+        "reference": "T1w_ce",
+        "series": {"T1w_ce": {"path": image, "series_key": "a"}},
+        "objects": [
+            {"kind": "rtstruct", "path": "derivatives/x.json", "sidecar": "derivatives/x.json",
+             "image": image},
+            {"kind": "seg", "path": "derivatives/y.nii.gz", "sidecar": "derivatives/y.json",
+             "image": None},
+        ],
+    }  # fmt: skip
+    masks = [{"file": "abc", "sha256": "0", "rater": "reader-1", "kind": "lesions"}]
+    (tmp_path / "index/manifests").mkdir(parents=True)
+    manifest = {"center": "north", "masks": masks}
+    (tmp_path / "index/manifests/sub-s1_ses-v1.json").write_text(json.dumps(manifest))
+    private = session_file(study, "s1", "v1")
+    private.parent.mkdir(parents=True)
+    private.write_text(json.dumps({"masks": {"abc": str(tmp_path / "drawn.nii.gz")}}))
+    write_given(job)
+    assert not job.problems
+    assert list(job.summary["masks"]["files"]) == ["seg", "reader1", "rtstruct"]
+    assert job.summary["masks"]["chosen"] == "seg"
+    found, _ = load_nifti(job.out(job.summary["mask"]))
+    assert np.array_equal(found.astype(int), labels)
+    record = json.loads(job.out(job.summary["masks"]["record"]).read_text())
+    assert record["agreement"]["reader1"]["dice"] == 1.0
+    assert record["agreement"]["rtstruct"]["lesions"] == {"1": 1.0, "2": 0.0}
+    left = record["raters"]["rtstruct"]["left_out"]
+    assert [(item["name"], item["reason"]) for item in left] == [("skull", "no_lesion")]
