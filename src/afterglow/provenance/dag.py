@@ -94,6 +94,8 @@ class Dag:
         self.rows = [row for row in rows if row["status"] == "planned"]
         self.jobs: dict[JobId, PlannedJob] = {}
         self._code = cached_code_digests(STAGES, study.out / ".cache" / "code.json")
+        # Reading what is installed costs milliseconds a name: once a stage, not once a job.
+        self._libraries = {s.name: library_versions(s.libraries) for s in STAGES.values()}
         self._file_digests: dict[Path, str] = {}
         check_pins(study)
         for subject, subject_rows in self.subjects.items():
@@ -204,7 +206,7 @@ class Dag:
             "stage": stage.name,
             "version": stage.version,
             "code": dict(stage.equivalent).get(code, code),
-            "libraries": library_versions(stage.libraries),
+            "libraries": self._libraries[stage.name],
             "config": self._config(stage, center),
             "data": dict(extra),
             "upstream": {

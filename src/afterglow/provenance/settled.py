@@ -76,8 +76,10 @@ def split_states(root: Path) -> tuple[list[State], Settled]:
         elif (state := read_state(root / path)) is not None:
             moved.append(state)
     keys = {short_id(key): key for key in jobs.values()}
-    outputs = [(keys[number], *rest) for number, *rest in outputs_of(root, jobs.values())]
-    return moved, Settled(jobs, outputs)
+    found = outputs_of(root, jobs.values())
+    return moved, Settled(
+        jobs, [(keys[n], path, digest, token) for n, path, digest, token in found]
+    )
 
 
 def state_files(root: Path) -> Iterator[tuple[str, Token]]:
