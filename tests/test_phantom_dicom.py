@@ -124,6 +124,14 @@ def test_converter_and_own_reader_return_the_arrays(written: Written) -> None:
         np.testing.assert_allclose(got, values, rtol=1e-6, atol=2e-5, err_msg=name)
 
 
+def test_repetition_time_hides_the_delays_of_the_ge_scanner(written: Written) -> None:
+    planned, found = written.session.series("dsc"), written.series["dsc"]
+    hidden = planned.frame_time - found["facts"]["repetition_time"] / 1000.0
+    assert hidden == pytest.approx(0.15 if written.vendor == "GE" else 0.0)
+    last = hidden * (planned.frames - 1)
+    assert found["timing_disagreement"] == pytest.approx(last, abs=1e-3)
+
+
 def test_slice_times_are_those_of_the_scan(written: Written) -> None:
     own = written.members("dsc")
     entry = series_entry(1, written.series["dsc"], own, SECRET, {})

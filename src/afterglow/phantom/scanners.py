@@ -93,6 +93,7 @@ def _ge() -> Scanner:
         frame_time=1.5,
         factors=(2, 2, 4),
         contrast=True,
+        pause=0.15,
     )
     vfa = (4, 1, "Ax 3D T1 map FA {}")
     return Scanner(t1w, "Ax 3D T1 FSPGR +C", 14, flair, vfa, dce, dsc)
@@ -139,6 +140,7 @@ def _siemens() -> Scanner:
         noise=10.0,
         tilt=-14.0,
         slice_order="even",
+        pause=0.0,
     )
     vfa = (4, 1, "t1_vibe_tra_fa{}")
     return Scanner(t1w, "t1_fl3d_sag_iso_km", 13, flair, vfa, dce, dsc)
@@ -189,6 +191,7 @@ def _philips() -> Scanner:
         scale=4000.0,
         noise=11.0,
         slice_order="rising",
+        pause=0.0,
     )
     vfa = (501, 100, "T1_FFE FA{}")
     gains = (2.0, 1.4, 1.1, 1.2, 1.5)

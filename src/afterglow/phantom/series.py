@@ -54,6 +54,9 @@ class Series:
     slice_order : str
         Which slices of a 2D frame are excited first: every second from the first (odd) or from
         the second (even), or one after the other (rising).
+    pause : float
+        Part of ``tr`` in which the scanner waits after the slices of a 2D frame, s; the header's
+        repetition time leaves it out.
     stated : tuple of (keyword, value)
         What the header says instead of what is true or usual.
     """
@@ -80,6 +83,7 @@ class Series:
     protocol: str = "Brain Mets SRS follow-up"
     plane: Plane = "axial"
     slice_order: Literal["odd", "even", "rising"] = "odd"
+    pause: float = 0.0
     stated: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -90,7 +94,7 @@ class Series:
     @property
     def repetition_time(self) -> str:
         """What the header says, ms."""
-        return str(dict(self.stated).get("RepetitionTime", f"{self.tr * 1000:g}"))
+        return str(dict(self.stated).get("RepetitionTime", f"{(self.tr - self.pause) * 1000:g}"))
 
     def grid(self, center: tuple[float, float, float]) -> Grid:
         """Return the grid, placed about the position the operator chose in scanner space."""
@@ -107,7 +111,7 @@ class Series:
         order = {"odd": odd + even, "even": even + odd, "rising": [*range(count)]}
         offsets = [0.0] * count
         for rank, index in enumerate(order[self.slice_order]):
-            offsets[index] = rank * self.tr / count
+            offsets[index] = rank * (self.tr - self.pause) / count
         return tuple(offsets)
 
     def frame_starts(self) -> tuple[float, ...]:
