@@ -20,6 +20,7 @@ from afterglow.provenance.stages import STAGES, STUDY_STAGES, Stage
 PLAN = Path("index/plan.parquet")
 ABSENT = Path("index/absent.json")
 TICKETS = Path(".work/tickets")
+CODE = Path(".cache/code.json")
 _IDENTITY_COLUMNS = ("session", "arrival", "is_reference", "has_mask")
 
 JobId = tuple[str, str | None, str | None]
@@ -93,7 +94,7 @@ class Dag:
         self.study, self.absent = study, absent
         self.rows = [row for row in rows if row["status"] == "planned"]
         self.jobs: dict[JobId, PlannedJob] = {}
-        self._code = cached_code_digests(STAGES, study.out / ".cache" / "code.json")
+        self._code = cached_code_digests(STAGES, study.out / CODE)
         # Reading what is installed costs milliseconds a name: once a stage, not once a job.
         self._libraries = {s.name: library_versions(s.libraries) for s in STAGES.values()}
         self._file_digests: dict[Path, str] = {}

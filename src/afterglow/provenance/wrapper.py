@@ -19,8 +19,8 @@ from afterglow import __version__
 from afterglow.config import Study, load_study
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.provenance import store
-from afterglow.provenance.closure import stage_code_digest
-from afterglow.provenance.dag import PlannedJob, load_dag, read_ticket
+from afterglow.provenance.closure import cached_code_digests
+from afterglow.provenance.dag import CODE, PlannedJob, load_dag, read_ticket
 from afterglow.provenance.digest import file_digest, stat_token
 from afterglow.provenance.job import Job, State
 from afterglow.provenance.records import (
@@ -58,7 +58,7 @@ def run(snakemake: Any, main: Main) -> None:
             planned = load_dag(study).of(
                 snakemake.rule, wildcards.get("subject"), wildcards.get("session")
             )
-        if key != planned.key or not _code_stands(planned):
+        if key != planned.key or not _code_stands(study, planned):
             moved = AfterglowError(
                 "the code or the settings changed after this run was planned",
                 where=f"{planned.stage} {planned.unit}",
@@ -69,10 +69,10 @@ def run(snakemake: Any, main: Main) -> None:
         run_job(study, planned, main, threads=int(snakemake.threads))
 
 
-def _code_stands(planned: PlannedJob) -> bool:
+def _code_stands(study: Study, planned: PlannedJob) -> bool:
     """Tell whether the code on disk is still that of the key the result will stand under."""
     stage = STAGES[planned.stage]
-    code = stage_code_digest(stage.name)
+    code = cached_code_digests(STAGES, study.out / CODE)[stage.name]
     return bool(dict(stage.equivalent).get(code, code) == planned.parts["code"])
 
 
