@@ -18,6 +18,7 @@ TimesOption = Annotated[
 TrOption = Annotated[
     float | None, typer.Option(help="Repetition time (s); the sidecar's by default.")
 ]
+ThreadsOption = Annotated[int | None, typer.Option(help="Threads; all cores by default.")]
 MaskOption = Annotated[Path | None, typer.Option(help="NIfTI mask of the voxels to model.")]
 
 
@@ -38,6 +39,7 @@ def t1(
     tr: TrOption = None,
     b1: Annotated[Path | None, typer.Option(help="Map of actual over nominal angle.")] = None,
     mask: MaskOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Map T1 from variable flip angles, with standard errors and an evaluable mask."""
     from afterglow.perfusion.standalone import run_t1
@@ -48,7 +50,13 @@ def t1(
     else:
         angles = [float(text) for text in flip_angles.split(",")]
     found = run_t1(
-        images, angles, _fact(tr, sidecars[0], "RepetitionTime", images[0]), out, b1=b1, mask=mask
+        images,
+        angles,
+        _fact(tr, sidecars[0], "RepetitionTime", images[0]),
+        out,
+        b1=b1,
+        mask=mask,
+        threads=threads,
     )
     for name, path in found.items():
         sys.stdout.write(f"{name:12}{path}\n")
@@ -70,6 +78,7 @@ def dce(
     dose: Annotated[
         float | None, typer.Option(help="mmol/kg, where no vessel is found in the image.")
     ] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Model one DCE series: Ktrans, ve, vp and more with standard errors."""
     from afterglow.config.dce import DCEConfig
@@ -98,6 +107,7 @@ def dce(
         hematocrit=hematocrit,
         dose=dose,
         mask=mask,
+        threads=threads,
         config=DCEConfig.model_validate({"model": model}),
     )
     for message in found["warnings"]:

@@ -156,7 +156,7 @@ def analyse(
     b1: NDArray[np.floating] | None = None,
     censored: NDArray[np.bool_] | None = None,
     plasma_aif: NDArray[np.float64] | None = None,
-    threads: int = 1,
+    threads: int | None = 1,
 ) -> DCEResult:
     """Return the tracer-kinetic maps of one series.
 
@@ -186,8 +186,8 @@ def analyse(
         Frames that do not count.
     plasma_aif : array (n_time,), optional
         Plasma input (mM) to use instead of any other.
-    threads : int
-        Threads of the fit.
+    threads : int or None
+        Threads of the fit; None for all.
 
     Returns
     -------

@@ -167,7 +167,7 @@ def run_dce(
         settings,
         measured_t1=measured,
         plasma_aif=None if plasma_aif is None else np.asarray(plasma_aif, dtype=np.float64),
-        threads=threads or 1,
+        threads=threads,
     )
     folder = Path(out)
 
