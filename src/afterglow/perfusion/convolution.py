@@ -165,6 +165,8 @@ def steps(time: NDArray[np.float64]) -> NDArray[np.float64]:
     array([0.05])
     """
     h = np.diff(time)
+    if h.size == 0:
+        return np.ones(1)
     typical = np.median(h)
     if np.all(np.abs(h - typical) <= 1e-9 * typical):
         return np.array([(time[-1] - time[0]) / h.size])

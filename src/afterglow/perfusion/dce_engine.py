@@ -245,8 +245,9 @@ class Engine:
         )  # fmt: skip
         fit_block(
             self._kinds, 0, n, data, mode, lag, self._t, self._h, self._c, self._root,
-            *self._limits, self._rates, grid, *self._book(grid, "grid" if mode else "none"), found.parameters,
-            found.covariance, found.rss, found.largest, found.rested, found.singular,
+            *self._limits, self._rates, grid, *self._book(grid, "grid" if mode else "none"),
+            found.parameters, found.covariance, found.rss, found.largest, found.rested,
+            found.singular,
         )  # fmt: skip
         return found
 
