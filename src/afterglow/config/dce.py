@@ -50,10 +50,11 @@ class DCEConfig(Section):
         description="Table of relaxivities: whole blood (Shen 2015) or plasma (Rohrer 2005).",
     )
     max_relative_se: float = Field(
-        0.3,
+        0.25,
         gt=0,
         le=2,
-        description="Largest ratio of standard error to value at which a parameter is evaluable.",
+        description="Largest ratio of standard error to value at which a parameter is evaluable; "
+        "with 0.25 the 95 % interval stays within half of the value.",
     )
     iauc_duration: float = Field(
         60.0, gt=0, le=600, description="Length of the initial area under the curve (s)."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Precision:
     """What a parameter must reach to count as identified."""
 
-    max_relative_se: float = 0.3
+    max_relative_se: float = 0.25
 
 
 @dataclass
