@@ -18,6 +18,7 @@ _RESCALE = (1.05, 3.0)
 _PLAUSIBLE_PEAK = (0.5, 40.0)
 _T1_AGREES = 0.25
 _T1_PRECISE = 0.02
+_T1_PRECISE_LATER = 0.05
 _T1_AFTER_CONTRAST = 0.1
 POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.weinmann}
 
@@ -222,7 +223,7 @@ def _blood_curve(
     if not found.evaluable:
         return nothing, None
     expected = None if injection.field is None else blood_t1(injection.hematocrit, injection.field)
-    constant = _blood_constant(t1, found.voxels, expected, native)
+    constant = _blood_constant(t1, found, expected, native)
     if constant is None:
         return nothing, None
     curve = _concentration(
@@ -233,7 +234,7 @@ def _blood_curve(
 
 def _blood_constant(
     t1: NDArray[np.floating] | None,
-    voxels: NDArray[np.bool_],
+    found: aif.ArterialInput,
     expected: Constant | None,
     native: bool,
 ) -> Constant | None:
@@ -242,20 +243,31 @@ def _blood_constant(
     Blood that flows in fresh from outside the slab fakes a short T1, noise any. After an earlier
     injection nothing is tabled, and T1 must lie below that of blood without contrast.
     """
+    measured = _measured_blood(t1, found.voxels, "arterial", _T1_PRECISE)
+    if not native:
+        # Mixed blood is the same in a large vein, whose voxels are purer.
+        top = expected.value if expected else float("inf")
+        venous = _measured_blood(t1, found.venous_voxels, "venous", _T1_PRECISE_LATER)
+        arterial = _measured_blood(t1, found.voxels, "arterial", _T1_PRECISE_LATER)
+        known = [c for c in (measured, venous, arterial) if c is not None]
+        return next((c for c in known if _T1_AFTER_CONTRAST <= c.value < top), None)
+    if expected is None or measured is None:
+        return expected or measured
+    return measured if abs(measured.value / expected.value - 1.0) <= _T1_AGREES else expected
+
+
+def _measured_blood(
+    t1: NDArray[np.floating] | None, voxels: NDArray[np.bool_], vessel: str, precision: float
+) -> Constant | None:
+    """Return the median T1 of the voxels of a vessel where it is known well enough."""
     inside = np.zeros(0) if t1 is None else t1[voxels]
     inside = inside[np.isfinite(inside)]
-    precise, value = False, float("nan")
-    if inside.size >= 3:
-        value = float(np.median(inside))
-        precise = 1.25 * float(np.std(inside)) / inside.size**0.5 <= _T1_PRECISE * value
-    measured = Constant(value, "measured in the arterial voxels")
-    if not native:
-        top = expected.value if expected else float("inf")
-        return measured if precise and _T1_AFTER_CONTRAST <= value < top else None
-    if expected is None:
-        return measured if precise else None
-    agrees = precise and abs(value / expected.value - 1.0) <= _T1_AGREES
-    return measured if agrees else expected
+    if inside.size < 3:
+        return None
+    value = float(np.median(inside))
+    if 1.25 * float(np.std(inside)) / inside.size**0.5 > precision * value:
+        return None
+    return Constant(value, f"measured in the {vessel} voxels")
 
 
 def _ratio(b1: NDArray[np.floating] | None, voxels: NDArray[np.bool_]) -> float:
