@@ -34,7 +34,7 @@ def labels():
     return lab
 
 
-def signals(lab):
+def signals(lab, te=TE):
     arterial = 60.0 * artery(FINE, 24.0)
     white = tissue(FINE, arterial, 20 * 1.2, 5.0, 1.0)
     curves = {
@@ -50,7 +50,7 @@ def signals(lab):
     for z in range(SHAPE[2]):
         for label, rates in curves.items():
             change = leak if label == LESION else 0.0 * leak
-            fine = epi(rates, change)
+            fine = epi(rates, change, te=te)
             here = lab[:, :, z] == label
             data[:, :, z][here] = np.interp(TIME + OFFSETS[z], FINE, fine)
     level = np.select([lab == BACK, lab == VOID], [0.0, 120.0], 1000.0)
@@ -169,6 +169,40 @@ def test_summary_records_and_reasons(session):
     curves = (session / "out" / summary["curves"]).read_text().splitlines()
     assert len(curves) == TIME.size + 1
     assert "lesions_corrected" in curves[0]
+
+
+def two_echoes(folder):
+    """Add an echo at 10 ms; leakage shortens T1 in both alike."""
+    lab, rng = labels(), np.random.default_rng(3)
+    short = 0.01
+    clean = signals(lab, short)
+    noisy = np.abs(clean * np.exp(0.5) + rng.normal(0, 8, clean.shape))
+    save_nifti(noisy.astype(np.float32), AFFINE, folder / "first.nii.gz")
+    facts = read_json(folder / "dsc.json")
+    write_json(folder / "first.json", facts | {"EchoTime": short})
+    series = {"path": "first.nii.gz", "sidecar": "first.json", "evaluable": True}
+    series["echoes"] = ["first.nii.gz", "dsc.nii.gz"]
+    part = ANAT["dsc"] | {"moco": "first.nii.gz", "echoes": ["first.nii.gz", "dsc.nii.gz"]}
+    return {"series": {"dsc": series}}, {"dsc": part}
+
+
+def test_two_echoes_are_free_of_t1_effects(session):
+    bids, anat = two_echoes(session)
+    found, load = run(session, bids=bids, anat=anat)
+    lab = labels()
+    assert found.summary["domain"]["echo_times"] == [0.01, TE]
+    assert found.summary["domain"]["psr_echo_time"] == TE
+    assert "TE 10+30 ms" in found.summary["domain"]["text"]
+    raw = load("CBVraw")
+    ratio = np.nanmedian(raw[lab == LESION]) / np.nanmedian(raw[lab == WHITE])
+    assert ratio == pytest.approx(3.0, rel=0.05)
+    single, load_single = run(session)
+    raw = load_single("CBVraw")
+    assert np.nanmedian(raw[lab == LESION]) / np.nanmedian(raw[lab == WHITE]) < 0.93 * ratio
+    assert single.summary["domain"]["echo_times"] == [TE]
+    alone = {"dsc": {k: v for k, v in anat["dsc"].items() if k != "echoes"}}
+    found, _ = run(session, bids=bids, anat=alone)
+    assert any("second echo not motion corrected" in text for text in found.warnings)
 
 
 def test_same_input_same_bytes(session, tmp_path):

@@ -77,6 +77,8 @@ def _process(
         "probseg": None,
         "lesions": None,
     }
+    others = _other_echoes(store, bids, kind, moved)
+    block["echoes"] = [block["moco"], *others] if others else None
     target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
     matrix = registration.linear(
         Side(target), Side(anatomy.t1w, anatomy.near), settings, threads=threads
@@ -113,6 +115,16 @@ def _anatomy_on(
         for c, v in tissues.items()
     }
     return block
+
+
+def _other_echoes(store: Store, bids: dict[str, Any], kind: Kind, moved: Motion) -> list[str]:
+    """Move the later echoes like the first, with which they were acquired."""
+    paths = []
+    for number, path in enumerate((bids["series"][kind].get("echoes") or [])[1:], start=2):
+        echo = store.load(path)
+        name = store.name("perf", kind, desc="moco", echo=number)
+        paths.append(store.save(echo.like(motion.correct(echo, moved)), name))
+    return paths
 
 
 def _vfa(

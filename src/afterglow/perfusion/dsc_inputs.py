@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.bids.images import load_nifti
+from afterglow.bids.sidecars import read_json
 from afterglow.errors import NotEvaluable
 from afterglow.perfusion.dsc_reference import brain_like, grown
 from afterglow.perfusion.dsc_series import DSCSeries
 from afterglow.perfusion.dsc_slices import slice_offsets
-from afterglow.perfusion.dynamic import Find, load_dynamic
+from afterglow.perfusion.dynamic import DynamicSeries, Find, load_dynamic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,15 +59,13 @@ def gather(
     """
     loaded = load_dynamic(find, "dsc", bids, anat, problems)
     data, part = loaded.data, loaded.part
-    te = loaded.sidecar.get("EchoTime")
-    if not te or not 0 < float(te) < 0.2:
-        raise NotEvaluable("no_echo_time", f"the echo time is {te!r} s")
     warnings: list[str] = []
+    signal, echo_times, others = _echoes(find, loaded, bids, warnings)
     masks = _Masks(find, part, data, warnings)
     series = DSCSeries(
-        signal=data,
+        signal=signal,
         time=loaded.time,
-        echo_times=(float(te),),
+        echo_times=echo_times,
         mask=masks.brain,
         affine=loaded.affine,
         lesions=masks.lesions,
@@ -77,8 +76,38 @@ def gather(
         else None,
         slice_offsets=slice_offsets(loaded.sidecar, data.shape[2]),
     )
-    sources = list(dict.fromkeys([*loaded.sources, *masks.used]))
+    sources = list(dict.fromkeys([*loaded.sources, *others, *masks.used]))
     return DSCInputs(series, loaded.path, loaded.sidecar, sources, bool(part), warnings)
+
+
+def _echoes(
+    find: Find, loaded: DynamicSeries, bids: dict[str, Any], warnings: list[str]
+) -> tuple[NDArray[np.float32], tuple[float, ...], list[str]]:
+    """Return the signal, of two echoes where there are two, the echo times (s), later echoes."""
+    first = _echo_time(loaded.sidecar)
+    raw = bids["series"]["dsc"].get("echoes") or []
+    moved = loaded.part.get("echoes") or []
+    if len(raw) != 2:
+        if len(raw) > 2:
+            warnings.append(f"{len(raw)} echoes: only the first is used")
+        return loaded.data, (first,), []
+    if loaded.part.get("moco") and len(moved) != 2:
+        warnings.append("second echo not motion corrected: only the first is used")
+        return loaded.data, (first,), []
+    path = moved[1] if moved else raw[1]
+    second, _ = load_nifti(find(path))
+    if second.shape != loaded.data.shape:
+        warnings.append(f"second echo of shape {second.shape}: only the first is used")
+        return loaded.data, (first,), []
+    later = _echo_time(read_json(find(raw[1].replace(".nii.gz", ".json"))))
+    return np.stack([loaded.data, second]), (first, later), [path]
+
+
+def _echo_time(sidecar: dict[str, Any]) -> float:
+    te = sidecar.get("EchoTime")
+    if not te or not 0 < float(te) < 0.2:
+        raise NotEvaluable("no_echo_time", f"the echo time is {te!r} s")
+    return float(te)
 
 
 class _Masks:
