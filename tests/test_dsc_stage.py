@@ -10,6 +10,7 @@ from afterglow.bids.sidecars import read_json, write_json
 from afterglow.config.center import CenterConfig
 from afterglow.config.dsc import DSCConfig
 from afterglow.errors import AfterglowError, NotEvaluable
+from afterglow.perfusion.dsc_inputs import gather
 from afterglow.perfusion.dsc_reason import Reason
 from afterglow.perfusion.dsc_stage import run_session
 from afterglow.perfusion.standalone_dsc import run_dsc
@@ -201,8 +202,9 @@ def test_two_echoes_are_free_of_t1_effects(session):
     assert np.nanmedian(raw[lab == LESION]) / np.nanmedian(raw[lab == WHITE]) < 0.93 * ratio
     assert single.summary["domain"]["echo_times"] == [TE]
     alone = {"dsc": {k: v for k, v in anat["dsc"].items() if k != "echoes"}}
-    found, _ = run(session, bids=bids, anat=alone)
-    assert any("second echo not motion corrected" in text for text in found.warnings)
+    inputs = gather(lambda name: session / name, bids, alone)
+    assert inputs.series.echo_times == (0.01,)
+    assert any("second echo not motion corrected" in text for text in inputs.warnings)
 
 
 def test_same_input_same_bytes(session, tmp_path):
