@@ -262,6 +262,18 @@ def test_one_series_alone(session, tmp_path):
     values, _ = load_nifti(tmp_path / "alone" / summary["maps"]["rCBV"]["path"])
     assert np.nanmedian(values[labels() == LESION]) == pytest.approx(3.0, rel=0.15)
     assert summary["domain"]["protocol"] == "unknown"
+    two_echoes(session)
+    summary = run_dsc(
+        session / "first.nii.gz",
+        tmp_path / "both",
+        mask=session / "brain.nii.gz",
+        second_echo=session / "dsc.nii.gz",
+        config=DSCConfig(deconvolution="vascular", cbv_window="gamma_variate"),
+    )
+    assert summary["domain"]["echo_times"] == [0.01, TE]
+    assert summary["maps"]["CTH"]["model"] == "vascular"
+    assert summary["maps"]["CBV"]["window"] == "gamma variate of the first pass"
+    assert "rCBV" not in summary["maps"]
     (session / "dsc.json").unlink()
     with pytest.raises(AfterglowError, match="echo time"):
         run_dsc(session / "dsc.nii.gz", tmp_path / "other")

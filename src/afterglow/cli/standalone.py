@@ -128,10 +128,19 @@ def dsc(
     mask: MaskOption = None,
     lesions: Annotated[Path | None, typer.Option(help="Lesions, left out of references.")] = None,
     white_matter: Annotated[Path | None, typer.Option(help="Mask of the rCBV reference.")] = None,
+    second_echo: Annotated[
+        Path | None, typer.Option(help="4D NIfTI of the later echo, with a sidecar beside it.")
+    ] = None,
+    leakage: Annotated[str, typer.Option(help="bsw or bidirectional.")] = "bsw",
+    deconvolution: Annotated[
+        str, typer.Option(help="osvd, csvd, ssvd, tikhonov or vascular.")
+    ] = "osvd",
 ) -> None:
     """Model one DSC series: CBV with leakage correction, CBF, MTT, Tmax, PSR, peak height."""
+    from afterglow.config.dsc import DSCConfig
     from afterglow.perfusion.standalone_dsc import run_dsc
 
+    config = DSCConfig.model_validate({"leakage_model": leakage, "deconvolution": deconvolution})
     found = run_dsc(
         series,
         out,
@@ -141,6 +150,8 @@ def dsc(
         mask=mask,
         lesions=lesions,
         white_matter=white_matter,
+        second_echo=second_echo,
+        config=config,
     )
     _list_maps(found, out)
 

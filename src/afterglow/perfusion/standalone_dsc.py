@@ -47,7 +47,7 @@ def run_dsc(
     out : path
         Folder for maps, curves, arterial input and figure; made where it is missing.
     te : float or (float, float), optional
-        Echo time (s), two with ``second_echo``.
+        Echo time (s), two with ``second_echo``; the sidecars' by default.
     tr : float, optional
         Time between frames (s).
     times : path, optional
@@ -77,6 +77,9 @@ def run_dsc(
     sidecar = _sidecar(path)
     data, affine = load_nifti(path)
     echoes = _echo_times(te, sidecar, path)
+    if second_echo is not None and len(echoes) == 1:
+        later = Path(second_echo)
+        echoes += _echo_times(None, _sidecar(later), later)
     if second_echo is not None:
         data = np.stack([data, _same_grid(second_echo, data.shape)])
     if (len(echoes) == 2) != (second_echo is not None):
