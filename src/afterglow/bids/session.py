@@ -60,6 +60,7 @@ def write_session(job: Job) -> None:
     job.summary["reference"] = next(
         (kind for kind in ("T1w_ce", "T1w") if kind in job.summary["series"]), None
     )
+    job.summary["contrast"] = check_contrast(job, converted)
     images = {entry["series_key"]: written["path"] for entry, written in converted}
     job.summary["objects"] = write_objects(job, manifest, sources["instances"], images)
     _scans(job, [written["path"] for _, written in converted])
