@@ -177,15 +177,9 @@ def noise_free(session: Session, series: Series, grid: Grid) -> Iterator[tuple[s
         gain = session.coil.sensitivity(slab) * np.float32(series.scale)
         clean = np.zeros((*slab.shape, series.frames), np.float32)
         for pose, share in zip(poses, shares, strict=True):
-            frames = np.flatnonzero(share)
-            if frames.size == 0:
-                continue
+            frames = slice(None) if 2 * np.count_nonzero(share) > share.size else share > 0.0
             weighted = terms[..., frames] * share[frames].astype(np.float32)
-            seen = _summed(session, series, slab, pose, weighted[:, which[part]])
-            if frames.size == series.frames:
-                clean += seen
-            else:
-                clean[..., frames] += seen
+            clean[..., frames] += _summed(session, series, slab, pose, weighted[:, which[part]])
         clean *= gain[..., None]
         yield part, clean
 
@@ -260,24 +254,31 @@ def _summed(
 
     ``terms`` holds, for every slice of the slab, the coefficients of the tissues' signals.
     """
-    columns, rows, slices = slab.shape
     shift = None
     if series.method == "epi":
         shift, rate = distortion(session.center.field, slab, pose)
     parts = fractions(session, slab, pose, series.factors, shift)
     angle = transmit(session.center.field, slab, pose)
-    out = np.empty((columns, rows, slices, terms.shape[-1]), np.float32)
-    for k in range(slices):
-        here = parts[:, :, k].reshape(columns * rows, -1)
-        total = here @ terms[-1, k]
-        for power in range(len(terms) - 2, -1, -1):
-            total *= angle[:, :, k].reshape(-1, 1)
-            total += here @ terms[power, k]
-        out[:, :, k] = total.reshape(columns, rows, -1)
+    if series.is_3d:
+        out = _combined(parts, terms[:, 0], angle)
+    else:
+        out = np.empty((*slab.shape, terms.shape[-1]), np.float32)
+        for k in range(slab.shape[2]):
+            out[:, :, k] = _combined(parts[:, :, k], terms[:, k], angle[:, :, k])
     if shift is not None:
         squeezed = 1.0 + np.gradient(shift, axis=1)
         out *= (squeezed * np.exp(-series.te * rate))[..., None]
     return out
+
+
+def _combined(parts: Floats, terms: Floats, angle: Floats) -> Floats:
+    """Return the sum of parts times signals, each a polynomial in the deviation of the angle."""
+    here, deviation = parts.reshape(-1, parts.shape[-1]), angle.reshape(-1, 1)
+    total = here @ terms[-1]
+    for coefficients in terms[-2::-1]:
+        total *= deviation
+        total += here @ coefficients
+    return np.asarray(total.reshape(*angle.shape, -1))
 
 
 def slabs(grid: Grid) -> Iterator[slice]:

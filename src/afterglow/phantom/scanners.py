@@ -71,7 +71,7 @@ def _ge() -> Scanner:
         center_z=22.0,
         frames=60,
         frame_time=5.0,
-        factors=(2, 2, 4),
+        factors=(2, 2, 3),
         contrast=True,
     )
     dsc = Series(
@@ -91,7 +91,7 @@ def _ge() -> Scanner:
         center_z=22.0,
         frames=60,
         frame_time=1.5,
-        factors=(2, 2, 4),
+        factors=(2, 2, 3),
         contrast=True,
         pause=0.15,
     )
