@@ -101,11 +101,14 @@ def signal(seed: int, models: tuple[str, ...] = ("logistic",)) -> list[dict[str,
         boot = bootstrap_auc(
             design.y, result.probability, design.patients, strata, samples=300, seed=seed
         )
+        pooled = clustered_auc(design.y, result.probability, design.patients, result.fold)
         row = {
             "model": name,
             **interval(within_center(design, result)),
             "boot": [boot.low, boot.high],
             "external": area(fitted, new, spec),
+            "pooled": interval(pooled),
+            "external_pooled": area(fitted, new, spec, within=False),
         }
         if name == "logistic":
             parts = [
@@ -130,10 +133,12 @@ def used(design: Design, spec: Any) -> Design:
     return design.columns(spec.pick(design.names))
 
 
-def area(fitted: validation.Fitted, new: Design, spec: Any) -> float:
-    """Return a model's area within center on new patients."""
+def area(fitted: validation.Fitted, new: Design, spec: Any, within: bool = True) -> float:
+    """Return a model's area on new patients, within center or over all of them."""
     x = used(new, spec).x
-    return clustered_auc(new.y, fitted.probability(x, new.centers), new.patients, new.centers).value
+    strata = new.centers if within else None
+    found = fitted.probability(x, new.centers)
+    return clustered_auc(new.y, found, new.patients, strata).value
 
 
 def interval(found: Estimate) -> dict[str, float]:
@@ -143,8 +148,8 @@ def interval(found: Estimate) -> dict[str, float]:
 
 JOBS = {
     "null": null,
-    "confounded": confounded,
     "signal": signal,
+    "confounded": confounded,
     "null, trees": partial(null, models=TREES),
     "signal, small": partial(signal, models=("clinical_perfusion",)),
 }
@@ -194,14 +199,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         "With signal: nested estimate against 500 new patients of the same centers.",
         "",
         (
-            "| model | cohorts | nested | external | bias | standard error | bias against models"
+            "| model | area | cohorts | nested | external | bias | s.e. | bias against models"
             " of the folds | coverage, clustered DeLong | coverage, bootstrap |"
         ),
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (job, model, _), own in groups.items():
         if job.startswith("signal"):
-            lines.append(signal_line(model, own))
+            lines += [signal_line(model, own, pooled) for pooled in (False, True)]
     lines += [
         "",
         "Prevalence by center.",
@@ -215,20 +220,23 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def signal_line(model: str, own: list[dict[str, Any]]) -> str:
+def signal_line(model: str, own: list[dict[str, Any]], pooled: bool) -> str:
     """Return one line of the table of cohorts with signal."""
-    auc, truth = column(own, "auc"), column(own, "external")
+    found = [row["pooled"] for row in own] if pooled else own
+    truth = column(own, "external_pooled" if pooled else "external")
+    auc = column(found, "auc")
     gap = auc - truth
-    held = (column(own, "low") <= truth) & (truth <= column(own, "high"))
-    boot = np.array([row["boot"] for row in own])
-    folds = "–"
-    if "external_folds" in own[0]:
-        folds = f"{(auc - column(own, 'external_folds')).mean():+.4f}"
-    covered = (boot[:, 0] <= truth) & (truth <= boot[:, 1])
+    held = (column(found, "low") <= truth) & (truth <= column(found, "high"))
+    folds = boot = "–"
+    if not pooled:
+        low, high = np.array([row["boot"] for row in own]).T
+        boot = f"{100 * ((low <= truth) & (truth <= high)).mean():.1f} %"
+        if "external_folds" in own[0]:
+            folds = f"{(auc - column(own, 'external_folds')).mean():+.4f}"
     return (
-        f"| {model} | {auc.size} | {auc.mean():.3f} | {truth.mean():.3f} | {gap.mean():+.4f} |"
-        f" {gap.std(ddof=1) / gap.size**0.5:.4f} | {folds} | {100 * held.mean():.1f} % |"
-        f" {100 * covered.mean():.1f} % |"
+        f"| {model} | {'over all' if pooled else 'within center'} | {auc.size} |"
+        f" {auc.mean():.3f} | {truth.mean():.3f} | {gap.mean():+.4f} |"
+        f" {gap.std(ddof=1) / gap.size**0.5:.4f} | {folds} | {100 * held.mean():.1f} % | {boot} |"
     )
 
 
