@@ -80,3 +80,47 @@ def test_missing_weights_are_named_before_anything_runs(image, tmp_path):
     settings = AnatConfig(brain_weights=str(tmp_path / "absent"))
     with pytest.raises(AfterglowError, match="weights"):
         external.run("hdbet", image, settings)
+
+
+@pytest.mark.parametrize("backend", ["hdbet", "synthstrip"])
+def test_weights_reach_the_program_and_are_recorded(backend, image, tmp_path, monkeypatch):
+    """HD-BET looks for weights in the home folder only; SynthStrip takes the path."""
+    weights = tmp_path / "weights"
+    if backend == "hdbet":
+        weights.mkdir()
+        (weights / "fold_0.pt").write_bytes(b"network")
+        check = 'open(os.path.expanduser("~/hd-bet_params/fold_0.pt"), "rb").read() == b"network"'
+    else:
+        weights.write_bytes(b"network")
+        check = 'open(arguments[arguments.index("--model") + 1], "rb").read() == b"network"'
+    name, expected, target = TARGETS[backend]
+    options = expected + (["--model"] if backend == "synthstrip" else [])
+    text = STAND_IN.format(python=sys.executable, expected=options, target=target)
+    head, rest = text.split("image =", 1)
+    install(tmp_path, name, f"{head}import os\nassert {check}\nimage ={rest}", monkeypatch)
+    settings = AnatConfig(brain_weights=str(weights))
+    mask, facts = external.run(backend, image, settings)
+    assert mask.values.any()
+    assert facts["weights"] == "weights"
+    first = facts["weights_sha256"]
+    changed = weights / "fold_0.pt" if backend == "hdbet" else weights
+    changed.write_bytes(b"another network")
+    with pytest.raises(AfterglowError, match="failed"):
+        external.run(backend, image, settings)
+    assert external._digest(weights) != first
+
+
+def test_a_program_that_writes_no_mask_or_a_wrong_one_is_refused(image, tmp_path, monkeypatch):
+    install(tmp_path, "mri_synthstrip", "#!/bin/sh\nexit 0\n", monkeypatch)
+    with pytest.raises(AfterglowError, match="ended well but wrote no mask"):
+        external.run("synthstrip", image, AnatConfig())
+    name, expected, target = TARGETS["synthstrip"]
+    text = STAND_IN.format(python=sys.executable, expected=expected, target=target)
+    install(
+        tmp_path,
+        name,
+        text.replace("mask = (", "mask = numpy.zeros((3, 3, 3), 'uint8') if 1 else ("),
+        monkeypatch,
+    )
+    with pytest.raises(AfterglowError, match=r"mask of shape \(3, 3, 3\)"):
+        external.run("synthstrip", image, AnatConfig())

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 import anat_head
-from afterglow.anat import motion
+from afterglow.anat import motion, refine
 from afterglow.anat.grids import Volume
 from afterglow.anat.transforms import invert, rigid, rigid_parameters
 from afterglow.config.anat import AnatConfig
@@ -92,7 +92,7 @@ def test_other_contrast_of_the_same_head_is_aligned():
     move = anat_head.pose((1.0, -0.8, 0.5), (0.5, 1.0, -1.0))
     still = Volume(anat_head.scan(head.image("T1w"), head.affine, SHAPE, affine), affine)
     other = anat_head.scan(head.image("FLAIR"), head.affine, SHAPE, affine, move)
-    matrix = motion.align(Volume(other, affine), still, AnatConfig())
+    matrix = refine.align(Volume(other, affine), still, AnatConfig())
     rest = rigid_parameters(invert(move) @ matrix, np.array([0.0, -18.0, 10.0]))
     assert np.abs(rest[:3]).max() <= 0.3
     assert np.degrees(np.abs(rest[3:])).max() <= 0.3

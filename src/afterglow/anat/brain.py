@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afterglow.anat.grids import Volume, coarse
+from afterglow.anat.grids import Volume, bounding_box, coarse
 from afterglow.anat.registration import Deformation, Side, centroid_start, deformable, linear
+from afterglow.anat.sampling import distance
 from afterglow.anat.template import Template, load
 from afterglow.anat.transforms import resample, voxel_sizes
 
@@ -76,7 +77,7 @@ def extract(
     warp = _deform(image, template, to_template, settings, threads)
     mask = rough.values > 0.5
     if backend == "bet":
-        hull = warp.pull(template.mask, image)
+        hull = warp.pull([template.mask], image)[0]
         mask = refine(image, hull, settings)
     if lesions is not None:
         inside = np.asarray(lesions.values) > 0
@@ -99,10 +100,34 @@ def rough_bet(image: Volume, settings: AnatConfig) -> Volume:
             nib.Nifti1Image(np.asarray(small.values, dtype=np.float64), small.affine),
             bt=settings.bet_threshold,
         )
+        _remesh(extractor)
         extractor.run(iterations=settings.bet_iterations)
         mask = extractor.compute_mask()
     values = resample(mask, small.affine, image.shape, image.affine)
     return image.like(values > 0.5)
+
+
+def _remesh(extractor: Any) -> None:
+    """Start from a sphere of 642 vertices: brainextractor's own of 2562 moves half as fast.
+
+    The outline it finds is coarse; it only has to bring the template into place.
+    """
+    import trimesh
+    from numba.typed import List
+
+    sphere = trimesh.creation.icosphere(subdivisions=3, radius=extractor.r)
+    sphere.apply_translation(extractor.c)
+    vertices, faces = np.array(sphere.vertices), np.array(sphere.faces)
+    around = np.zeros((len(vertices), 6, 2), dtype=np.int64)
+    for vertex in range(len(vertices)):
+        face, corner = (faces == vertex).nonzero()
+        around[vertex] = -1
+        around[vertex, : len(face)] = np.stack([face, corner], axis=1)
+    extractor.surface, extractor.vertices, extractor.faces = sphere, vertices, faces
+    extractor.num_vertices, extractor.num_faces = len(vertices), len(faces)
+    extractor.vertex_neighbors_idx = List([np.array(i) for i in sphere.vertex_neighbors])
+    extractor.face_vertex_idxs = around
+    extractor.update_surface_attributes()
 
 
 def isotropic(image: Volume, mm: float) -> Volume:
@@ -128,18 +153,21 @@ def refine(image: Volume, hull: NDArray[np.float32], settings: AnatConfig) -> ND
     from scipy import ndimage
 
     zooms = voxel_sizes(image.affine)
-    values = ndimage.gaussian_filter(np.asarray(image.values, dtype=np.float32), 0.5 / zooms)
-    inside = hull > 0.5
-    depth = ndimage.distance_transform_edt(inside, sampling=zooms)
-    away = ndimage.distance_transform_edt(~inside, sampling=zooms)
-    core = values[depth > 10.0]
-    low, high = _tissue_window(core)
+    margin = np.ceil((settings.brain_margin_mm + 6.0) / zooms).astype(int).tolist()
+    box = bounding_box(hull > 0.5, margin)
+    values = np.asarray(image.values, dtype=np.float32)[box]
+    values = ndimage.gaussian_filter(values, 0.5 / zooms, truncate=3.0)
+    inside = hull[box] > 0.5
+    depth, away = distance(~inside, zooms), distance(inside, zooms)
+    low, high = _tissue_window(values[depth > 10.0])
     bright = (values > low) & (values < high) & (away <= settings.brain_margin_mm)
     certain = depth > 6.0
     solid = _opened(bright | certain, zooms, 2.0)
     solid = _largest(solid | certain)
     solid = _opened(~solid, zooms, 4.0)
-    return np.asarray(ndimage.binary_fill_holes(~solid) & (away <= settings.brain_margin_mm))
+    mask = np.zeros(image.shape, dtype=bool)
+    mask[box] = ndimage.binary_fill_holes(~solid) & (away <= settings.brain_margin_mm)
+    return mask
 
 
 def _tissue_window(core: NDArray[np.float32]) -> tuple[float, float]:
@@ -150,11 +178,8 @@ def _tissue_window(core: NDArray[np.float32]) -> tuple[float, float]:
 
 def _opened(mask: NDArray[np.bool_], zooms: NDArray[np.float64], mm: float) -> NDArray[np.bool_]:
     """Open with a ball of ``mm``, by distances: a structuring element of that size is slow."""
-    from scipy import ndimage
-
-    padded = np.pad(mask, 1, mode="edge")
-    core = ndimage.distance_transform_edt(padded, sampling=zooms)[1:-1, 1:-1, 1:-1] > mm
-    return np.asarray(ndimage.distance_transform_edt(~core, sampling=zooms) <= mm)
+    core = distance(~mask, zooms) > mm
+    return np.asarray(distance(core, zooms) <= mm)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -185,12 +210,11 @@ def _deform(
     threads: int,
 ) -> Deformation:
     """SyN within reach of the template's outline: scalp and neck have no counterpart there."""
-    from scipy import ndimage
-
+    small = coarse(image, settings.registration_mm)
     hull = resample(
-        template.mask.values, template.mask.affine, image.shape, image.affine, to_template
+        template.mask.values, template.mask.affine, small.shape, small.affine, to_template
     )
-    away = ndimage.distance_transform_edt(hull < 0.5, sampling=voxel_sizes(image.affine))
-    near = image.like(away <= settings.brain_margin_mm)
-    cut = image.like(np.where(near.values, image.values, 0.0))
+    away = distance(hull >= 0.5, voxel_sizes(small.affine))
+    near = small.like(away <= settings.brain_margin_mm)
+    cut = small.like(np.where(near.values, small.values, 0.0))
     return deformable(Side(cut, near), Side(template.t1), to_template, settings, threads=threads)

@@ -9,9 +9,10 @@ import numpy as np
 from afterglow.anat import figures, motion, quality, registration
 from afterglow.anat.bias import head
 from afterglow.anat.grids import Volume
+from afterglow.anat.refine import align, refine
 from afterglow.anat.registration import Side
 from afterglow.anat.session import FAILURES
-from afterglow.anat.transforms import average, resample, resample_labels
+from afterglow.anat.transforms import average, invert, resample, resample_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,9 @@ def _process(
     corrected = motion.correct(series, moved)
     figures.motion(moved, store.figure(f"motion{kind.upper()}"))
     block: dict[str, Any] = {
-        "moco": store.save(series.like(corrected), store.name("perf", kind, desc="moco")),
+        "moco": store.save(
+            series.like(corrected), store.name("perf", kind, desc="moco"), packed=True
+        ),
         "motion": _write_motion(store, kind, moved),
         "evaluable": True,
         "reason": "",
@@ -83,9 +86,26 @@ def _process(
     matrix = registration.linear(
         Side(target), Side(anatomy.t1w, anatomy.near), settings, threads=threads
     )
+    matrix = invert(
+        refine(
+            anatomy.t1w,
+            target,
+            invert(matrix),
+            anatomy.inside if kind == "dsc" else anatomy.rim,
+            settings,
+            explain_fine=kind == "dsc",
+        )
+    )
     figures.registration(target, anatomy.t1w, matrix, store.figure(f"registration{kind.upper()}"))
-    region = target.like(head(target.values))
-    verdict = quality.registration(target, anatomy.t1w, matrix, region, settings)
+    brain = average(anatomy.brain.values, anatomy.brain.affine, target.shape, target.affine, matrix)
+    verdict = quality.registration(
+        target,
+        anatomy.t1w,
+        matrix,
+        target.like(brain > 0.5),
+        settings,
+        mirrored=anatomy.plane.mirror() @ matrix,
+    )
     if kind == "dce":
         block["vfa"] = _vfa(store, bids, target, settings)
     if not store.judge(f"{kind}_to_T1w", verdict):
@@ -111,7 +131,9 @@ def _anatomy_on(
     name = store.name("perf", "mask", space=kind, desc="brain")
     block["brain"] = store.save(target.like(brain), name, "uint8")
     block["probseg"] = {
-        c: store.save(target.like(v), store.name("perf", "probseg", space=kind, label=c))
+        c: store.save(
+            target.like(v), store.name("perf", "probseg", space=kind, label=c), packed=True
+        )
         for c, v in tissues.items()
     }
     return block
@@ -130,12 +152,17 @@ def _other_echoes(store: Store, bids: dict[str, Any], kind: Kind, moved: Motion)
 def _vfa(
     store: Store, bids: dict[str, Any], target: Volume, settings: AnatConfig
 ) -> list[str | None]:
-    """Register the flip-angle images to the DCE target, in their order."""
+    """Register the flip-angle images to the DCE target, in their order; None where that fails."""
     entries = (bids.get("series") or {}).get("vfa") or []
     paths: list[str | None] = []
+    region = target.like(head(target.values))
     for number, entry in enumerate(entries, start=1):
         image = store.load(entry["path"])
-        matrix = motion.align(image, target, settings)
+        matrix = align(image, target, settings)
+        verdict = quality.registration(target, image, matrix, region, settings)
+        if not store.judge(f"vfa-{number}_to_dce", verdict):
+            paths.append(None)
+            continue
         grid = (target.shape, target.affine, matrix)
         values = resample(image.values, image.affine, *grid, 3, fill=np.nan)
         # Outside the field of view there is no signal to fit, and zero would read as one.

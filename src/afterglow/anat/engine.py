@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLIP = np.diag([-1.0, -1.0, 1.0])
+_UNUSED = ("ants.learn", "ants.plotting", "ants.deeplearn")
 
 
 def ants_module(threads: int = 1) -> Any:
@@ -28,9 +31,22 @@ def ants_module(threads: int = 1) -> Any:
     that the variable is set before the import.
     """
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
+    if "ants" not in sys.modules:
+        _leave_out(_UNUSED)
     import ants
 
     return ants
+
+
+def _leave_out(names: tuple[str, ...]) -> None:
+    """Put empty modules in place of parts of ANTsPy that are never called here.
+
+    They pull in pyplot, scikit-learn and a plotting stack: half of the time that the import takes.
+    """
+    for name in names:
+        empty = ModuleType(name, "Left out by afterglow.anat.engine.")
+        empty.__all__ = []  # type: ignore[attr-defined]
+        sys.modules[name] = empty
 
 
 @contextmanager

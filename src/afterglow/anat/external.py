@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -79,7 +80,8 @@ def run(backend: str, image: Volume, settings: AnatConfig) -> tuple[Volume, dict
         )
     facts = {"program": PROGRAMS[backend], "version": interface.version or "unknown"}
     if settings.brain_weights:
-        facts["weights"] = Path(settings.brain_weights).name
+        weights = Path(settings.brain_weights)
+        facts |= {"weights": weights.name, "weights_sha256": _digest(weights)}
     return image.like(values > 0.5), facts
 
 
@@ -91,12 +93,35 @@ def _interface(backend: str, source: Path, target: Path, settings: AnatConfig) -
 
     if backend == "hdbet":
         mask = target.with_name("brain_bet.nii.gz")
-        return HDBet(in_file=str(source), out_file=str(target), device="cpu"), mask
+        hdbet = HDBet(in_file=str(source), out_file=str(target), device="cpu")
+        if settings.brain_weights:
+            hdbet.inputs.environ = {"HOME": str(_home(target.parent, settings.brain_weights))}
+        return hdbet, mask
     mask = target.with_name("mask.nii.gz")
     interface = SynthStrip(in_file=str(source), out_mask=str(mask))
     if settings.brain_weights:
         interface.inputs.model = settings.brain_weights
     return interface, mask
+
+
+def _home(folder: Path, weights: str) -> Path:
+    """Return a home folder in which HD-BET finds the weights: it looks nowhere else."""
+    home = folder / "home"
+    home.mkdir()
+    (home / "hd-bet_params").symlink_to(Path(weights).absolute(), target_is_directory=True)
+    return home
+
+
+def _digest(weights: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    total = hashlib.sha256()
+    files = [weights] if weights.is_file() else sorted(p for p in weights.rglob("*") if p.is_file())
+    for path in files:
+        name = "" if path == weights else path.relative_to(weights).as_posix()
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        total.update(f"{name}\0{content}\n".encode())
+    return total.hexdigest()
 
 
 def _check_weights(settings: AnatConfig) -> None:

@@ -77,10 +77,13 @@ def _page(
     from matplotlib.figure import Figure
 
     height = size[1] if not image else 2.5 * rows
-    figure = Figure(figsize=(size[0], height), layout="constrained")
+    figure = Figure(figsize=(size[0], height))
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
-    if image:
+    if not image:
+        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.1, top=0.97, hspace=0.25)
+    else:
+        figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, wspace=0.02, hspace=0.02)
         figure.set_facecolor("black")
         for panel in axes.ravel():
             panel.set_axis_off()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Volume:
 
     values: NDArray[Any]
     affine: NDArray[np.float64]
+    _coarse: dict[float, Volume] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,15 +65,39 @@ def coarse_grid(
 
 
 def coarse(volume: Volume, mm: float) -> Volume:
-    """Average an image onto a coarse grid of ``mm`` (Gaussian of matching width, then linear)."""
+    """Average an image onto a coarse grid of ``mm`` (Gaussian of matching width, then linear).
+
+    The result is kept with the image: a session's T1w takes part in many registrations.
+    """
     from scipy import ndimage
 
+    if mm in volume._coarse:
+        return volume._coarse[mm]
     shape, affine = coarse_grid(volume.shape, volume.affine, mm)
     ratio = voxel_sizes(affine) / voxel_sizes(volume.affine)
     sigma = 0.4 * np.sqrt(np.maximum(ratio**2 - 1, 0))
     values = np.asarray(volume.values, dtype=np.float32)
     smooth = ndimage.gaussian_filter(values, sigma, truncate=3.0)
-    return Volume(resample(smooth, volume.affine, shape, affine), affine)
+    volume._coarse[mm] = Volume(resample(smooth, volume.affine, shape, affine), affine)
+    return volume._coarse[mm]
+
+
+def bounding_box(
+    inside: NDArray[np.bool_], margin: Sequence[int] = (0, 0, 0)
+) -> tuple[slice, slice, slice]:
+    """Return the box around a set, with a margin (voxels) within the grid; all where it is empty.
+
+    Examples
+    --------
+    >>> bounding_box(np.eye(5, dtype=bool)[:, :, None], (0, 1, 0))
+    (slice(0, 5, None), slice(0, 5, None), slice(0, 1, None))
+    """
+    found = [np.flatnonzero(inside.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    a, b, c = (
+        slice(max(int(f[0]) - m, 0), min(int(f[-1]) + 1 + m, n)) if len(f) else slice(None)
+        for f, m, n in zip(found, margin, inside.shape, strict=True)
+    )
+    return a, b, c
 
 
 def onto(volume: Volume, target: Volume, matrix: NDArray[np.float64], order: int = 1) -> Volume:

@@ -113,13 +113,13 @@ def registration(
     settings: AnatConfig,
     *,
     masks: tuple[Volume, Volume] | None = None,
-    rigid: bool = True,
+    mirrored: NDArray[np.float64] | None = None,
 ) -> Verdict:
-    """Judge a linear registration.
+    """Judge a rigid registration.
 
     Similarity is the normalized mutual information inside ``region`` compared with that of the same
-    images when the alignment is spoilt by shifts of ``quality_shift_mm``: a good alignment is a
-    clear maximum, whatever the contrast.
+    images when the alignment is spoilt by shifts of ``quality_shift_mm`` and by exchanging left and
+    right: a good alignment is a clear maximum, whatever the contrast.
 
     Parameters
     ----------
@@ -131,12 +131,12 @@ def registration(
         Brain mask on the grid of ``fixed``.
     masks : pair of Volume, optional
         Brain masks of fixed and moving; their overlap is judged.
-    rigid : bool
-        Judge the size of the move (rotation, translation), meaningful within a session.
+    mirrored : ndarray, shape (4, 4), optional
+        ``matrix`` with a reflection in the midsagittal plane.
     """
-    small = coarse(fixed, settings.registration_mm)
+    small = coarse(fixed, settings.quality_mm)
     where = onto(region, small, np.eye(4)).values > 0.5
-    source = coarse(moving, settings.registration_mm)
+    source = coarse(moving, settings.quality_mm)
     here = _similarity(small, source, matrix, where)
     shifted = [
         _similarity(small, source, _shift(axis, sign * settings.quality_shift_mm) @ matrix, where)
@@ -148,17 +148,17 @@ def registration(
         "peak": here[0] / max([1e-9, *(s[0] for s in shifted)]),
         "coverage": here[1],
         "rotation_deg": _rotation(matrix),
-        "scale": float(np.cbrt(abs(np.linalg.det(matrix[:3, :3])))),
     }
+    if mirrored is not None:
+        reflected = _similarity(small, source, mirrored, where)
+        numbers["mirror"] = here[0] / max(1e-9, reflected[0])
     limits = [
         Limit("nmi", settings.nmi_look, settings.nmi_fail),
         Limit("peak", settings.peak_look, settings.peak_fail),
         Limit("coverage", settings.coverage_look, settings.coverage_fail),
+        Limit("mirror", settings.mirror_look, settings.mirror_fail),
+        Limit("rotation_deg", settings.rotation_look, settings.rotation_fail, low=False),
     ]
-    if rigid:
-        limits.append(Limit("rotation_deg", 30.0, 60.0, low=False))
-    else:
-        limits += [Limit("scale", 0.75, 0.6), Limit("scale", 1.3, 1.6, low=False)]
     if masks is not None:
         moved = onto(masks[1], masks[0], matrix).values > 0.5
         numbers["brain_dice"] = dice(moved, np.asarray(masks[0].values) > 0.5)

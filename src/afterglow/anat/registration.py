@@ -10,14 +10,23 @@ import numpy as np
 
 from afterglow.anat.engine import ants_module, to_ants, workspace
 from afterglow.anat.grids import Volume, coarse
+from afterglow.anat.sampling import distance, point_sample
 from afterglow.anat.transforms import apply, invert, read_itk, resample, voxel_sizes, write_itk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from afterglow.config.anat import AnatConfig
 
 Kind = Literal["Rigid", "Affine"]
+_SCHEDULE = {
+    "iterations": "aff_iterations",
+    "shrink": "aff_shrink_factors",
+    "smoothing": "aff_smoothing_sigmas",
+    "sampling": "aff_random_sampling_rate",
+}
 
 
 @dataclass(frozen=True)
@@ -54,24 +63,28 @@ class Deformation:
     affine: NDArray[np.float64]
     linear: NDArray[np.float64]
 
-    def pull(self, source: Volume, target: Volume, order: int = 1) -> NDArray[np.float32]:
-        """Sample ``source`` on the grid of ``target`` through displacement and matrix, once."""
-        from scipy import ndimage
+    def pull(self, sources: Sequence[Volume], target: Volume) -> list[NDArray[np.float32]]:
+        """Sample volumes of one grid on that of ``target`` through displacement and matrix, once.
 
+        Linear interpolation; a point outside the sources takes the value at their border.
+        """
         parts = [
             resample(self.field[..., k], self.affine, target.shape, target.affine) for k in range(3)
         ]
-        index = np.indices(target.shape, dtype=np.float32)
-        a = target.affine.astype(np.float32)
+        a = np.asarray(target.affine)
+        axes = np.meshgrid(*(np.arange(n) for n in target.shape), indexing="ij", sparse=True)
         world = [
-            a[k, 0] * index[0] + a[k, 1] * index[1] + a[k, 2] * index[2] + a[k, 3] + parts[k]
+            a[k, 0] * axes[0] + a[k, 1] * axes[1] + a[k, 2] * axes[2] + a[k, 3] + parts[k]
             for k in range(3)
         ]
-        m = (invert(source.affine) @ self.linear).astype(np.float32)
-        for k in range(3):
-            index[k] = m[k, 0] * world[0] + m[k, 1] * world[1] + m[k, 2] * world[2] + m[k, 3]
-        values = np.asarray(source.values, dtype=np.float32)
-        return np.asarray(ndimage.map_coordinates(values, index, order=order, output=np.float32))
+        m = invert(sources[0].affine) @ self.linear
+        index = np.stack([m[k, :3] @ np.stack(world).reshape(3, -1) + m[k, 3] for k in range(3)])
+        return [
+            point_sample(np.ascontiguousarray(s.values, np.float32), index, 1)
+            .reshape(target.shape)
+            .astype(np.float32)
+            for s in sources
+        ]
 
 
 def linear(
@@ -115,12 +128,17 @@ def linear(
             initial_transform=str(initial),
             outprefix=str(folder / "linear"),
             random_seed=settings.seed,
-            aff_iterations=tuple(settings.registration_iterations),
-            aff_shrink_factors=tuple(settings.registration_shrink),
-            aff_smoothing_sigmas=tuple(settings.registration_smoothing),
-            aff_random_sampling_rate=settings.registration_sampling,
+            **_schedule(kind, settings),
         )
         return read_itk(Path(result["fwdtransforms"][0]))
+
+
+def _schedule(kind: Kind, settings: AnatConfig) -> dict[str, Any]:
+    """Return the levels of a linear registration; `refine` takes a rigid one to its end."""
+    part = "affine" if kind == "Affine" else "registration"
+    chosen = settings.model_dump(include={f"{part}_{k}" for k in _SCHEDULE})
+    names = {f"{part}_{k}": name for k, name in _SCHEDULE.items()}
+    return {names[k]: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
 
 
 def deformable(
@@ -216,9 +234,5 @@ def lesion_free(mask: Volume, lesions: Volume | None, margin_mm: float) -> Volum
     """Return the part of a mask that is at least ``margin_mm`` away from every lesion."""
     if lesions is None or not np.any(lesions.values):
         return mask
-    from scipy import ndimage
-
-    away = ndimage.distance_transform_edt(
-        np.asarray(lesions.values) == 0, sampling=voxel_sizes(lesions.affine)
-    )
+    away = distance(np.asarray(lesions.values) != 0, voxel_sizes(lesions.affine))
     return mask.like((np.asarray(mask.values) > 0.5) & (away >= margin_mm))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from afterglow.anat import bias, brain, figures, quality, registration, tissue
 from afterglow.anat.grids import Volume
+from afterglow.anat.refine import grown, refine
 from afterglow.anat.registration import Side, lesion_free
 from afterglow.anat.template import load as load_template
 from afterglow.anat.transforms import resample
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from afterglow.anat.store import Store
     from afterglow.config.anat import AnatConfig
 
+_NEAR_MM, _RIM_MM = 10.0, 4.0
 FAILURES = (AfterglowError, RuntimeError, ValueError, np.linalg.LinAlgError)
 
 
@@ -37,15 +39,21 @@ class Anatomy:
         Posteriors ``GM``, ``WM``, ``CSF``.
     lesions : Volume or None
         Given labels.
-    near : Volume
-        Where a metric may look: brain and surroundings without lesions.
+    plane : Plane
+        Between the hemispheres.
+    near, rim, inside : Volume
+        Where a metric may look: brain with 10 mm around it, with 4 mm, brain alone; without
+        lesions.
     """
 
     t1w: Volume
     brain: Volume
     tissues: dict[str, NDArray[np.float32]]
     lesions: Volume | None
+    plane: tissue.Plane
     near: Volume
+    rim: Volume
+    inside: Volume
 
 
 def run_structural(
@@ -65,7 +73,6 @@ def run_structural(
     NotEvaluable
         ``no_anatomical_image`` where the session has no T1w, ``blank_image`` where it is empty.
     """
-    series = bids.get("series") or {}
     raw = store.load(_reference_path(bids))
     _refuse_blank(raw)
     lesions = _lesions(store, bids, raw)
@@ -77,17 +84,21 @@ def run_structural(
     )
     verdict = quality.brain(found.mask, t1w.like(hull), t1w, settings)
     store.judge("brain", verdict)
-    priors = {c: found.warp.pull(getattr(template, c.lower()), t1w) for c in tissue.CLASSES}
+    maps = found.warp.pull([getattr(template, c.lower()) for c in tissue.CLASSES], t1w)
+    priors = dict(zip(tissue.CLASSES, maps, strict=True))
     tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
     plane = tissue.midsagittal(t1w, found.mask, found.to_template, settings)
-    near = lesion_free(_near(found.mask), lesions, settings.lesion_margin_mm)
-    anatomy = Anatomy(t1w, found.mask, tissues, lesions, near)
+    regions = [
+        lesion_free(grown(found.mask, mm), lesions, settings.lesion_margin_mm)
+        for mm in (_NEAR_MM, _RIM_MM, 0.0)
+    ]
+    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, *regions)
     figures.brain(t1w, found.mask, store.figure("brain"))
     store.transforms["T1w_to_MNI152"] = found.to_template
     summary = _write_structural(store, anatomy, plane)
     summary["brain_backend"] = {"name": found.backend, **found.facts}
-    summary["pre"] = _other(store, anatomy, series.get("T1w"), "pre", bids, settings, threads)
-    summary["flair"] = _other(store, anatomy, series.get("FLAIR"), "flair", bids, settings, threads)
+    summary["pre"] = run_other(store, anatomy, bids, "pre", settings, threads)
+    summary["flair"] = run_other(store, anatomy, bids, "flair", settings, threads)
     return anatomy, summary
 
 
@@ -114,13 +125,20 @@ def run_longitudinal(
     start = registration.centroid_start(anatomy.brain, mask)
     matrix = registration.linear(
         Side(anatomy.t1w, anatomy.near),
-        Side(other, _near(mask)),
+        Side(other, grown(mask, _NEAR_MM)),
         settings,
         start=start,
         threads=threads,
     )
+    matrix = refine(anatomy.t1w, other, matrix, anatomy.rim, settings)
     verdict = quality.registration(
-        anatomy.t1w, other, matrix, anatomy.brain, settings, masks=(anatomy.brain, mask)
+        anatomy.t1w,
+        other,
+        matrix,
+        anatomy.brain,
+        settings,
+        masks=(anatomy.brain, mask),
+        mirrored=matrix @ anatomy.plane.mirror(),
     )
     figures.registration(anatomy.t1w, other, matrix, store.figure("registrationReference"))
     if not store.judge("T1w_to_reference", verdict):
@@ -158,26 +176,14 @@ def _lesions(store: Store, bids: dict[str, Any], image: Volume) -> Volume | None
     return image.like(values)
 
 
-def _near(mask: Volume) -> Volume:
-    """Return the brain with 10 mm around it: skull and scalp help, face and neck move."""
-    from scipy import ndimage
-
-    from afterglow.anat.transforms import voxel_sizes
-
-    away = ndimage.distance_transform_edt(
-        np.asarray(mask.values) < 0.5, sampling=voxel_sizes(mask.affine)
-    )
-    return mask.like(away <= 10.0)
-
-
 def _write_structural(store: Store, anatomy: Anatomy, plane: tissue.Plane) -> dict[str, Any]:
     t1w = anatomy.t1w
     probseg = {
-        c: store.save(t1w.like(v), store.name("anat", "probseg", label=c))
+        c: store.save(t1w.like(v), store.name("anat", "probseg", label=c), packed=True)
         for c, v in anatomy.tissues.items()
     }
     return {
-        "t1w": store.save(t1w, store.name("anat", "T1w", desc="preproc")),
+        "t1w": store.save(t1w, store.name("anat", "T1w", desc="preproc"), packed=True),
         "brain": store.save(anatomy.brain, store.name("anat", "mask", desc="brain"), "uint8"),
         "probseg": probseg,
         "midsagittal": {
@@ -187,16 +193,16 @@ def _write_structural(store: Store, anatomy: Anatomy, plane: tissue.Plane) -> di
     }
 
 
-def _other(
+def run_other(
     store: Store,
     anatomy: Anatomy,
-    entry: dict[str, Any] | None,
-    kind: str,
     bids: dict[str, Any],
+    kind: Literal["pre", "flair"],
     settings: AnatConfig,
     threads: int,
 ) -> str | None:
     """Register one more anatomical image to the T1w and write it there; None where that fails."""
+    entry = (bids.get("series") or {}).get("T1w" if kind == "pre" else "FLAIR")
     name = f"{kind}_to_T1w"
     store.transforms[name] = None
     if not entry or entry["path"] == _reference_path(bids):
@@ -207,7 +213,11 @@ def _other(
         matrix = registration.linear(
             Side(anatomy.t1w, anatomy.near), Side(image), settings, threads=threads
         )
-        verdict = quality.registration(anatomy.t1w, image, matrix, anatomy.brain, settings)
+        matrix = refine(anatomy.t1w, image, matrix, anatomy.rim, settings)
+        turned = matrix @ anatomy.plane.mirror()
+        verdict = quality.registration(
+            anatomy.t1w, image, matrix, anatomy.brain, settings, mirrored=turned
+        )
     except (*FAILURES, NotEvaluable) as error:
         store.problem(name, str(error), "look at the image; correct or exclude the series")
         return None
@@ -225,4 +235,4 @@ def _other(
         if kind == "pre"
         else store.name("anat", "FLAIR", space="T1w", desc="preproc")
     )
-    return store.save(t1w.like(np.clip(moved, low, high)), target)
+    return store.save(t1w.like(np.clip(moved, low, high)), target, packed=True)

@@ -60,9 +60,15 @@ class Store:
             values = values[..., 0]
         return Volume(values, affine)
 
-    def save(self, volume: Volume, relative: str, dtype: str = "float32") -> str:
-        """Write an image and return its path."""
-        save_nifti(np.asarray(volume.values), volume.affine, self.out(relative), dtype=dtype)
+    def save(
+        self, volume: Volume, relative: str, dtype: str = "float32", *, packed: bool = False
+    ) -> str:
+        """Write an image and return its path; ``packed`` stores 16 bits with a scale factor."""
+        values, path = np.asarray(volume.values), self.out(relative)
+        if packed:
+            save_nifti(values, volume.affine, path, packed=True)
+        else:
+            save_nifti(values, volume.affine, path, dtype=dtype)
         return relative
 
     def figure(self, description: str) -> Path:

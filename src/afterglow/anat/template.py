@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.anat.grids import Volume, coarse
+from afterglow.anat.grids import Volume, bounding_box
 from afterglow.errors import AfterglowError
 
 if TYPE_CHECKING:
@@ -40,16 +40,15 @@ class Template:
     csf: Volume
 
 
-@lru_cache(maxsize=2)
-def load(mm: float = 2.0) -> Template:
-    """Load the template on a grid of ``mm`` (1 mm natively).
+@lru_cache(maxsize=1)
+def load() -> Template:
+    """Load the template on a grid of 2 mm (1 mm natively).
 
     The files are read from nilearn's folder: importing `nilearn.datasets` takes ten seconds.
     """
     t1, affine = _map("t1")
-    solid = _hull(t1)
-    volumes = [coarse(Volume(v, affine), mm) for v in (t1, solid, _map("gm")[0], _map("wm")[0])]
-    t1_mm, mask, gm, wm = volumes
+    maps = (t1, _hull(t1), _map("gm")[0], _map("wm")[0])
+    t1_mm, mask, gm, wm = (_halved(v, affine) for v in maps)
     total = np.maximum(gm.values + wm.values, 1.0)
     gm, wm = gm.like(gm.values / total), wm.like(wm.values / total)
     csf = gm.like(np.clip(mask.values - gm.values - wm.values, 0.0, 1.0))
@@ -60,9 +59,23 @@ def _hull(t1: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the solid brain: the template without background, its sulci and ventricles filled."""
     from scipy import ndimage
 
-    solid = ndimage.binary_opening(t1 > _MASK_LEVEL, iterations=1)
-    solid = ndimage.binary_closing(np.pad(solid, 4), iterations=3)[4:-4, 4:-4, 4:-4]
-    return np.asarray(ndimage.binary_fill_holes(solid), dtype=np.float32)
+    inside = t1 > _MASK_LEVEL
+    box = bounding_box(inside)
+    solid = ndimage.binary_opening(np.pad(inside[box], 4), iterations=1)
+    solid = ndimage.binary_fill_holes(ndimage.binary_closing(solid, iterations=3))
+    result = np.zeros(t1.shape, dtype=np.float32)
+    result[box] = solid[4:-4, 4:-4, 4:-4]
+    return result
+
+
+def _halved(values: NDArray[np.float32], affine: NDArray[np.float64]) -> Volume:
+    """Average blocks of 2 x 2 x 2 voxels; an odd last plane is left out."""
+    x, y, z = (n // 2 for n in values.shape)
+    blocks = values[: 2 * x, : 2 * y, : 2 * z].reshape(x, 2, y, 2, z, 2)
+    wide = np.array(affine, dtype=np.float64)
+    wide[:3, :3] *= 2.0
+    wide[:3, 3] = (affine @ [0.5, 0.5, 0.5, 1.0])[:3]
+    return Volume(blocks.mean(axis=(1, 3, 5), dtype=np.float32), wide)
 
 
 def _map(kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.anat.grids import Volume, coarse
+from afterglow.anat.grids import Volume, bounding_box, coarse
 from afterglow.anat.transforms import apply, resample
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def segment(
     mask = np.asarray(brain.values) > 0.5
     if lesions is not None:
         mask = mask & (np.asarray(lesions.values) == 0)
-    box = _box(mask)
+    box = bounding_box(mask)
     inside = mask[box]
     values = np.asarray(image.values, dtype=np.float32)[box][inside]
     prior = np.stack([np.asarray(priors[c], np.float32)[box][inside] for c in CLASSES], axis=1)
@@ -152,16 +152,6 @@ def _likelihood(values: NDArray[np.float32], posterior: NDArray[np.float32]) -> 
         width = max(width, 0.01 * span)
         result[:, k] = np.exp(-0.5 * ((values - mean) / width) ** 2) / width
     return np.asarray(result + 1e-3 / span, dtype=np.float32)
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the bounding box of a mask, the whole grid where it is empty."""
-    slices = []
-    for axis in range(mask.ndim):
-        others = tuple(k for k in range(mask.ndim) if k != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        slices.append(slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(None))
-    return tuple(slices)
 
 
 def _placed(

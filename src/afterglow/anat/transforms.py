@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from afterglow.anat.sampling import affine_sample
 from afterglow.errors import AfterglowError
 
 if TYPE_CHECKING:
@@ -184,22 +185,10 @@ def resample(
     -------
     ndarray, shape ``target_shape``, float32
     """
-    from scipy import ndimage
-
     world = np.eye(4) if world_matrix is None else np.asarray(world_matrix, dtype=np.float64)
     matrix = invert(source_affine) @ world @ np.asarray(target_affine, dtype=np.float64)
-    return np.asarray(
-        ndimage.affine_transform(
-            np.asarray(source, dtype=np.float32),
-            matrix[:3, :3],
-            matrix[:3, 3],
-            output_shape=tuple(int(n) for n in target_shape[:3]),
-            order=order,
-            mode="constant",
-            cval=fill,
-            output=np.float32,
-        )
-    )
+    x, y, z = (int(n) for n in target_shape[:3])
+    return affine_sample(source, matrix, (x, y, z), order, fill)
 
 
 def resample_labels(

@@ -14,10 +14,10 @@ class AnatConfig(Section):
 
     seed: int = Field(1, ge=1, le=2**31 - 1, description="Random seed of every ANTs call.")
     bias_mm: float = Field(
-        6.0, ge=1.0, le=10.0, description="Voxel size on which N4 estimates the bias field, mm."
+        8.0, ge=1.0, le=10.0, description="Voxel size on which N4 estimates the bias field, mm."
     )
     bias_iterations: list[int] = Field(
-        [20, 20, 10], description="N4 iterations per level of B-spline control points."
+        [20, 15], description="N4 iterations per level of B-spline control points."
     )
     bias_spline_mm: float = Field(
         150.0, ge=30.0, le=500.0, description="Distance of N4's first control points, mm."
@@ -33,9 +33,9 @@ class AnatConfig(Section):
         None, description="Path of the weights of `hdbet` or `synthstrip`, where they need one."
     )
     bet_mm: float = Field(
-        3.0, ge=1.0, le=5.0, description="Voxel size of the BET surface step, mm."
+        4.0, ge=1.0, le=5.0, description="Voxel size of the BET surface step, mm."
     )
-    bet_iterations: int = Field(250, ge=50, le=2000, description="Steps of the BET surface.")
+    bet_iterations: int = Field(150, ge=50, le=2000, description="Steps of the BET surface.")
     bet_threshold: float = Field(
         0.6, gt=0.0, lt=1.0, description="BET's fractional intensity threshold; larger is tighter."
     )
@@ -46,19 +46,31 @@ class AnatConfig(Section):
         description="How far beyond the template's outline brain is sought, mm.",
     )
     registration_mm: float = Field(
-        2.5, ge=0.5, le=6.0, description="Voxel size on which images are registered, mm."
+        4.0, ge=0.5, le=6.0, description="Voxel size on which images are registered, mm."
     )
     registration_iterations: list[int] = Field(
-        [100, 30], description="Iterations per level of a linear registration."
+        [80], description="Iterations per level of a rigid registration."
     )
     registration_shrink: list[int] = Field(
-        [3, 2], description="Shrink factor per level of a linear registration, voxels."
+        [2], description="Shrink factor per level of a rigid registration, voxels."
     )
     registration_smoothing: list[float] = Field(
-        [1.5, 0.5], description="Smoothing per level of a linear registration, voxels."
+        [1.0], description="Smoothing per level of a rigid registration, voxels."
     )
     registration_sampling: float = Field(
-        0.5, gt=0.0, le=1.0, description="Fraction of voxels the linear metric samples."
+        0.5, gt=0.0, le=1.0, description="Fraction of voxels the rigid metric samples."
+    )
+    affine_iterations: list[int] = Field(
+        [100, 30], description="Iterations per level of the affine registration to the template."
+    )
+    affine_shrink: list[int] = Field(
+        [2, 1], description="Shrink factor per level of the affine registration, voxels."
+    )
+    affine_smoothing: list[float] = Field(
+        [1.0, 0.5], description="Smoothing per level of the affine registration, voxels."
+    )
+    affine_sampling: float = Field(
+        0.2, gt=0.0, le=1.0, description="Fraction of voxels the affine metric samples."
     )
     deformable_mm: float = Field(
         5.0,
@@ -74,6 +86,15 @@ class AnatConfig(Section):
     )
     deformable_smoothing: float = Field(
         3.0, ge=0.0, le=10.0, description="Smoothing of the update field, voxels squared."
+    )
+    refine_mm: float = Field(
+        2.0, ge=1.0, le=4.0, description="Smallest voxel on which registrations are refined, mm."
+    )
+    refine_limit_mm: float = Field(
+        6.0,
+        ge=0.0,
+        le=30.0,
+        description="A refinement that moves the brain by more is dropped, mm.",
     )
     lesion_margin_mm: float = Field(
         3.0, ge=0.0, le=20.0, description="Margin around lesions left out of registrations, mm."
@@ -125,6 +146,27 @@ class AnatConfig(Section):
         ge=1.0,
         le=20.0,
         description="Shift that a good registration must beat clearly, mm.",
+    )
+    quality_mm: float = Field(
+        3.0, ge=1.0, le=6.0, description="Voxel size on which registrations are judged, mm."
+    )
+    mirror_look: float = Field(
+        1.03,
+        ge=0.5,
+        le=10.0,
+        description="Similarity over that with sides exchanged below this deserves a look.",
+    )
+    mirror_fail: float = Field(
+        1.0,
+        ge=0.5,
+        le=10.0,
+        description="Similarity over that with sides exchanged below this fails.",
+    )
+    rotation_look: float = Field(
+        30.0, ge=0.0, le=180.0, description="Rotation above this deserves a look, degrees."
+    )
+    rotation_fail: float = Field(
+        60.0, ge=0.0, le=180.0, description="Rotation above this fails, degrees."
     )
     nmi_look: float = Field(
         0.06,

@@ -61,7 +61,7 @@ STAGES: dict[str, Stage] = {
             "session",
             ("bids",),
             ("anat",),
-            ("antspyx", "brainextractor", "matplotlib", "nilearn", "nipype", *_IMAGES),
+            ("antspyx", "brainextractor", "matplotlib", "nilearn", "nipype", "numba", *_IMAGES),
         ),
         Stage(
             "dsc", "session", ("bids", "anat"), ("dsc", *_CENTER), ("matplotlib", "numba", *_IMAGES)
