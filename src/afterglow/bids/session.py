@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.bids.acquired import frame_time, series_path, sidecar
+from afterglow.bids.enhancement import check_contrast
 from afterglow.bids.images import save_nifti
 from afterglow.bids.names import bids_path
 from afterglow.bids.objects import write_objects
