@@ -61,7 +61,16 @@ STAGES: dict[str, Stage] = {
             "session",
             ("bids",),
             ("anat",),
-            ("antspyx", "brainextractor", "matplotlib", "nilearn", "nipype", "numba", *_IMAGES),
+            (
+                "antspyx",
+                "brainextractor",
+                "matplotlib",
+                "nilearn",
+                "nipype",
+                "numba",
+                "trimesh",
+                *_IMAGES,
+            ),
         ),
         Stage(
             "dsc", "session", ("bids", "anat"), ("dsc", *_CENTER), ("matplotlib", "numba", *_IMAGES)
