@@ -141,7 +141,7 @@ def version(distribution):
 
 
 def measure():
-    """Return rows (code, SNR, voxels a CPU second, three errors)."""
+    """Return rows (code, SNR, voxels, voxels a CPU second, three errors)."""
     rows = []
     for name, distribution, fit, most in CODES:
         label = name if distribution is None else f"{name} {version(distribution)}"
@@ -154,7 +154,7 @@ def measure():
             errors = [
                 100 * float(np.median(np.abs(found[k][:most] / truth[k][:most] - 1))) for k in NAMES
             ]
-            rows.append((label, snr, most / seconds, errors))
+            rows.append((label, snr, most, most / seconds, errors))
             print(label, snr, round(most / seconds), np.round(errors, 3), flush=True)
     return rows
 
@@ -172,9 +172,9 @@ def others():
     t1.fit_vfa(signal[:4], angles, 0.006)
     _, seconds = timed(lambda: t1.fit_vfa(signal, angles, 0.006))
     found["VFA nonlinear, voxels a CPU second"] = 400_000 / seconds
-    curves = truth_and_curves(120_000, 50)[1]
+    curves = truth_and_curves(60_000, 50)[1]
     walls = {1: [], 2: []}
-    for _ in range(3):
+    for _ in range(10):
         for threads, wall in walls.items():
             start = time.perf_counter()
             dce.fit(curves, TIME, PLASMA, threads=threads)
@@ -184,26 +184,27 @@ def others():
 
 
 def report(rows, speeds):
-    osipy = [speed for code, snr, speed, _ in rows if code.startswith("osipy") and snr == 50]
+    osipy = [speed for code, snr, _, speed, _ in rows if code.startswith("osipy") and snr == 50]
     lines = [
         "# Extended Tofts fits beside published codes", "",
         f"`python benchmarks/dce_peers.py docs`, {platform.machine()}, one thread, one run. "
         + __doc__.split("\n\n")[-1].replace("\n", " ").strip(), "",
-        "| code | SNR | voxels a CPU second | median error of Ktrans / ve / vp, % |",
-        "|---|---|---|---|",
+        "| code | SNR | voxels | voxels a CPU second | median error of Ktrans / ve / vp, % |",
+        "|---|---|---|---|---|",
     ]  # fmt: skip
-    for code, snr, speed, errors in rows:
+    for code, snr, count, speed, errors in rows:
         text = " / ".join(f"{e:.3f}" for e in errors)
-        lines.append(f"| {code} | {'none' if snr == np.inf else snr} | {speed:.0f} | {text} |")
+        noise = "none" if snr == np.inf else snr
+        lines.append(f"| {code} | {noise} | {count} | {speed:.0f} | {text} |")
     truth, _ = truth_and_curves(4_000, np.inf)
     for snr in (50, 20):
         text = " / ".join(f"{e:.3f}" for e in bound(truth, snr))
-        lines.append(f"| bound | {snr} | | {text} |")
+        lines.append(f"| bound | {snr} | 4000 | | {text} |")
     lines.append("")
     for name, value in speeds.items():
         lines.append(f"- {name}: {value:.2f}" if value < 10 else f"- {name}: {value:.0f}")
     if osipy:
-        lines.append(f"- extended Tofts over osipy at SNR 50: {rows[1][2] / osipy[0]:.0f} times")
+        lines.append(f"- extended Tofts over osipy at SNR 50: {rows[1][3] / osipy[0]:.0f} times")
     return "\n".join(lines) + "\n\n![speed and error](images/dce_peers.png)\n"
 
 
@@ -214,7 +215,7 @@ def draw(rows, path):
     figure = Figure(figsize=(7.5, 4.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
-    for (code, _, speed, errors), mark in zip(
+    for (code, _, _, speed, errors), mark in zip(
         [row for row in rows if row[1] == 50], "osD^v", strict=False
     ):
         axis.loglog(speed, max(errors), mark, ms=9, label=code)

@@ -1,12 +1,13 @@
 """Arterial input and kinetics of the synthetic cohort against its truth, at every center.
 
-Run ``python benchmarks/dce_phantom.py``: the first session of every center's first subject is
-acquired as arrays (no DICOM, no registration), analysed as stage `dce` does, and compared with the
+Run ``python benchmarks/dce_phantom.py [PATIENT ...]``: the first session of every subject (or of
+those named) is acquired as arrays, analysed as stage `dce` does, and compared with the
 concentrations and parameters it was made from.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
@@ -18,30 +19,22 @@ from afterglow.perfusion.dce_analysis import analyse, foreground
 from afterglow.perfusion.t1 import fit_vfa
 from afterglow.phantom import physics
 from afterglow.phantom.cohort import plan_cohort
-from afterglow.phantom.geometry import resample
-from afterglow.phantom.protocol import injections, part_starts
-from afterglow.phantom.scan import acquire, lesion_fractions, open_session
+from afterglow.phantom.protocol import injections, part_starts, series_of
+from afterglow.phantom.scan import acquire
+from reference_sessions import BRAIN, still_session, true_fractions
 
 
 def acquired(session):
     """Return series, flip-angle images, their angles, and tissue fractions on the DCE grid."""
     scan = acquire(session, "dce")
-    names = sorted(s for s in all_names(session) if s.startswith("vfa"))
+    names = sorted(s.name for s in series_of(session.center) if s.name.startswith("vfa"))
     scans = [acquire(session, name) for name in names]
     gains = [s.series.scale / scan.series.scale for s in scans]
     images = np.stack([s.data[..., 0] / g for s, g in zip(scans, gains, strict=True)], axis=-1)
-    pose, grid = session.pose_of(scan.series), scan.grid
-    head = session.head
-    inside = sum(head.fractions[name] for name in ("gm", "wm", "csf"))
-    brain, artery = resample([inside, head.fractions["artery"]], head.affine, grid, pose, (2, 2, 4))
-    each, whole, _ = lesion_fractions(session, grid, pose, scan.series.factors)
-    return scan, images, [s.series.flip for s in scans], brain + whole, artery, each
-
-
-def all_names(session):
-    from afterglow.phantom.protocol import series_of
-
-    return [series.name for series in series_of(session.center)]
+    parts = true_fractions(session, scan.series, scan.grid)
+    each = {name: share for name, share in parts.items() if name.startswith("lesion-")}
+    inside = [s for n, s in parts.items() if n in BRAIN or n.startswith(("lesion-", "core-"))]
+    return scan, images, [s.series.flip for s in scans], sum(inside), parts["artery"], each
 
 
 def truth_input(session, series):
@@ -54,7 +47,7 @@ def truth_input(session, series):
 
 
 def one(patient, visit, plan):
-    session = open_session(plan, patient, visit)
+    session = still_session(plan, patient, visit)
     center = session.center
     scan, images, angles, brain, artery, each = acquired(session)
     series = scan.data.astype(np.float32)
@@ -80,14 +73,14 @@ def one(patient, visit, plan):
     choice = found.choice
     step = scan.series.frame_time
     visible = frames[np.flatnonzero(blood > 0.05 * blood.max())[0]]
+    peak, late = choice.blood.max() / blood.max() - 1, (choice.arrival - visible) / step
+    inside = np.mean(artery[choice.voxels] >= 0.5) if choice.voxels.any() else 0.0
     print(
-        f"| {center.name} | {center.vendor} {center.field:g} T | {choice.source} | "
-        f"{100 * (choice.blood.max() / blood.max() - 1):+.1f} | "
-        f"{(choice.arrival - visible) / step:+.2f} | {choice.scale:.2f} | "
-        f"{choice.t1.value if choice.t1 else float('nan'):.2f} | {seconds:.1f} |",
-        choice.rule, "true arrival", arrival, choice.arrival, "arterial fraction",
-        np.round(np.sort(artery[choice.voxels])[[0, -1]], 2) if choice.voxels.any() else "",
-    )  # fmt: skip
+        f"| {center.name} | {patient} | {choice.source} | {100 * peak:+.1f} % | {late:+.2f} | "
+        f"{100 * inside:.0f} % of {int(choice.voxels.sum())} | {choice.scale:.2f} | "
+        f"{choice.t1.value if choice.t1 else float('nan'):.2f} | {seconds:.1f} |"
+    )
+    print(f"  {choice.rule}; true arrival {arrival:.1f} s, found {choice.arrival:.1f} s")
     rows = []
     for name, fraction in each.items():
         if not name.startswith("lesion"):
@@ -105,13 +98,23 @@ def one(patient, visit, plan):
             cells.append(f"{good.sum() / max(here.sum(), 1):.2f}")
         rows.append("| " + " | ".join(cells) + " |")
     print("\n".join(rows), flush=True)
+    return center.name, peak, late
 
 
-def main():
-    plan = plan_cohort("small")
+def main(patients):
+    plan = plan_cohort("full")
+    print("| center | patient | input | peak | arrival, frames | in arteries | scale | T1 | s |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    found = []
     for subject in plan.subjects:
-        one(subject.patient, 0, plan)
+        if subject.patient in patients or not patients:
+            visit = 1 if "no_dce" in subject.troubled(0) else 0
+            found.append(one(subject.patient, visit, plan))
+    for center in dict.fromkeys(row[0] for row in found):
+        errors = np.array([row[1:] for row in found if row[0] == center])
+        worst = np.abs(errors).max(axis=0)
+        print(f"{center}: peak within {100 * worst[0]:.1f} %, arrival within {worst[1]:.2f} frames")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """Speed of the DSC kernels per core, in CPU seconds, and of a whole series.
 
-Run: python benchmarks/dsc_speed.py [--series]. Peers are timed where they are installed.
+Run: python benchmarks/dsc_speed.py [--series]. Peers are timed by dsc_peer.py.
 """
 
 from __future__ import annotations
@@ -67,10 +67,8 @@ def kernels(n: int = 20_000) -> None:
     for model in ("bsw", "bidirectional"):
         cost = timed(dsc.leakage_correct, rows, when, mask, model)
         print(f"{model:14s} {n / cost:12,.0f} voxels/s   target {TARGETS[model]:,}")
-    try:
-        import osipy  # noqa: F401
-    except ImportError:
-        print("osipy is not installed: no peer timed")
+        cost = timed(dsc.leakage_correct, rows, when, mask, model, adapt=True)
+        print(f"  adapted      {n / cost:12,.0f} voxels/s")
 
 
 def whole_series() -> None:

@@ -38,7 +38,8 @@ _NO_CONTRAST_MARGIN = 2.0
 _COARSE_FRAMES = 2.5
 # Where it lies between two frames is known no better than this part of a frame.
 _PLACE_IN_FRAME = 0.25
-_MAX_MOVED = 0.35
+# An estimate x is more than half off a truth below x / 1.5, which is x / 3 away.
+_HALF_OFF = 1.0 / 3.0
 
 
 class Found(NamedTuple):
@@ -214,6 +215,7 @@ class Engine:
         bound = self._at_bound(parameters, reported)
         results.at_bound[rows] = bound["any"]
         moved = self._moved(data, parameters[:, 4] if mode else lag, reported)
+        adrift = {}
         worst = np.zeros(n, dtype=bool)
         for name in self.names:
             value, gradient = reported[name]
@@ -225,13 +227,14 @@ class Engine:
             if name == "delay":
                 vague = ~(se <= 60.0 * float(np.median(self._h)))
             se[singular] = np.nan
+            adrift[name] = self._adrift(name, value, se, moved)
             results.values[name][rows] = value
             results.errors[name][rows] = se
-            results.evaluable[name][rows] = ~(bad | vague | bound[name] | moved[name])
+            results.evaluable[name][rows] = ~(bad | vague | bound[name] | adrift[name])
             if name in self.spec.free or name == "delay":
                 worst |= vague
         results.reason[rows[bound["any"]]] |= np.uint16(Reason.AT_BOUND)
-        undersampled = np.logical_or.reduce([moved[name] for name in self.spec.free])
+        undersampled = np.logical_or.reduce([adrift[name] for name in self.spec.free])
         results.reason[rows[undersampled]] |= np.uint16(Reason.INPUT_UNDERSAMPLED)
         results.reason[rows[worst & ~singular]] |= np.uint16(Reason.IMPRECISE)
 
@@ -253,25 +256,31 @@ class Engine:
 
     def _moved(
         self, data: Array, lag: Array, reported: dict[str, tuple[Array, Array]]
-    ) -> dict[str, Flags]:
-        """Return which parameters hang on where the input runs between its frames.
+    ) -> dict[str, Array]:
+        """Return how far each parameter hangs on where the input runs between its frames.
 
         Frames that are long beside the first pass leave open when within a frame it came. The fit
-        is repeated with the input a part of a frame earlier, and a parameter that moves much was
-        made by the straight lines between the frames.
+        is repeated with the input a part of a frame earlier; empty where frames are short enough.
         """
-        none = np.zeros(data.shape[0], dtype=bool)
         if not self._coarse:
-            return dict.fromkeys(self.names, none)
+            return {}
         earlier = lag - _PLACE_IN_FRAME * float(np.median(self._h))
         other = derive(self.spec, self._run(data, 1, earlier).parameters)
+        return {name: np.abs(other[name][0] - reported[name][0]) for name in other}
+
+    def _adrift(self, name: str, value: Array, se: Array, moved: dict[str, Array]) -> Flags:
+        """Return where a coarse input leaves a truth possible that the value is half off.
+
+        The interval of noise and the shift by the place within a frame add up: the one is random,
+        the other is the same for all voxels of a series.
+        """
+        if name not in moved:
+            return np.zeros(value.size, dtype=bool)
+        from scipy.special import stdtrit
+
+        width = float(stdtrit(self.n_used - self.n_parameters, 0.975))
         with np.errstate(all="ignore"):
-            return {
-                name: none
-                if name == "delay"
-                else ~(np.abs(other[name][0] / reported[name][0] - 1.0) <= _MAX_MOVED)
-                for name in self.names
-            }
+            return ~(width * se + moved[name] <= _HALF_OFF * np.abs(value))
 
     def _flag_common(
         self,

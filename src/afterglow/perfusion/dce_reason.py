@@ -32,7 +32,8 @@ class Reason(IntFlag):
     INPUT_UNUSABLE = 1024
     """The arterial input is not finite or zero."""
     INPUT_UNDERSAMPLED = 2048
-    """Frames too far apart for the input's first pass: its interpolation moves the parameter."""
+    """Frames too far apart for the input's first pass: what its place between frames moves, added
+    to the interval, leaves room for a value half off."""
     SATURATED = 4096
     """No concentration gives so high a signal."""
     NEGATIVE = 8192
