@@ -11,6 +11,8 @@ rule anat:
         "session_{subject}_{session}"
     conda:
         "../envs/environment.yaml"
+    # Far the longest stage of a session, and the reference's is waited for: cores end together.
+    priority: 1
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
