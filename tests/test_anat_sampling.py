@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -58,3 +62,24 @@ def test_distances_are_euclidean_in_millimetres():
     wanted = ndimage.distance_transform_edt(~inside, sampling=(1.0, 1.5, 2.5))
     assert np.allclose(made, wanted, atol=1e-5)
     assert sampling.distance(np.zeros((3, 3, 3), dtype=bool), (1, 1, 1)).min() == 1e6
+
+
+def test_code_compiled_now_and_code_kept_give_the_same_bits(tmp_path):
+    program = (
+        "import hashlib, numpy as np; from afterglow.anat import sampling as s;"
+        "v = np.random.default_rng(0).normal(size=(30, 31, 32)).astype('f4');"
+        "m = np.eye(4) + np.random.default_rng(1).normal(0, 0.02, (4, 4));"
+        "made = [s.affine_sample(v, m, v.shape, order, 0.0) for order in (0, 1, 3)];"
+        "made += [s.point_sample(v, np.full((3, 9), 7.3), 3), s.distance(v > 1.5, (1, 1.2, 2))];"
+        "print(hashlib.sha256(b''.join(a.tobytes() for a in made)).hexdigest())"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert list(tmp_path.rglob("*.nbi"))
+    assert len(runs[0]) > 60
+    assert runs[0] == runs[1]

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from afterglow.phantom.cohort import series_folder, write_cohort
+from afterglow.provenance.lineage import trace_row
 
 NO_NETWORK = Path(__file__).parent / "no_network"
 
@@ -120,6 +122,35 @@ def test_the_record_of_every_number_leads_to_instances(demo: Demo) -> None:
     }
     absent = [r for r in rows if r["value"] is None and not r["reason"]]
     assert absent == []
+
+
+def test_every_number_of_every_table_leads_to_its_leaves(demo: Demo) -> None:
+    walked: Counter[str] = Counter()
+    for path in sorted((demo.out / "tables").glob("*.parquet")):
+        table = pq.read_table(path)
+        numeric = [
+            field.name
+            for field in table.schema
+            if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+        ]
+        known: dict[tuple[Any, ...], set[str]] = {}
+        for row in table.to_pylist():
+            for column in numeric:
+                if row[column] is None:
+                    continue
+                walked[path.stem] += 1
+                image = row.get("map") or column.partition(".")[0]
+                same = (row.get("record_id"), row.get("rule_id"), image, "." in column or column)
+                if same not in known:
+                    found = trace_row(demo.out, path.stem, row, column)
+                    assert not any(node.get("missing") for node in found.nodes)
+                    known[same] = {leaf["kind"] for leaf in found.leaves}
+                told = column in {"outcome_days_from_srs", "prescribed_dose", "fractions"}
+                wanted = {"site_file"} if told else {"instance"}
+                wanted |= {"rule"} if row.get("rule_id") else set()
+                assert wanted <= known[same], (path.stem, column, row)
+    assert walked["features"] > 50_000
+    assert {"lesions", "features_wide", "rules", "sessions", "curves", "edges"} <= walked.keys()
 
 
 def test_every_perfusion_value_says_what_it_rests_on(demo: Demo) -> None:

@@ -23,12 +23,12 @@ _FAR = 1e12
 
 
 def compiled(function: F) -> F:
-    """Compile a loop, with a cache on disk where one can be written."""
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"contract", "reassoc", "nsz"},
-    }
+    """Compile a loop, with a cache on disk where one can be written.
+
+    Sums stay in the order in which they are written. Reordered, as they are in kernels that gain by
+    it, bits depend on whether a callee was compiled in this process or loaded from the cache.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return cast("F", numba.njit(cache=True, **options)(function))
     except RuntimeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,15 @@ _SERIES_OF = {
     "dsc": ("DSC",),
     "dce": ("DCE", "VFA", "IR", "MP2RAGE", "B1map"),
 }
-# What the site's own tables say about a lesion or subject, by column.
-_SITE_COLUMNS = {
-    "prescribed_dose": "clinical",
-    "fractions": "clinical",
-    "histology": "clinical",
-    "days_from_srs": "clinical",
-    "outcome": "outcomes",
-    "outcome_basis": "outcomes",
-    "outcome_blinded": "outcomes",
-    "outcome_days_from_srs": "outcomes",
-}
-_SITE_FILES = ("clinical", "outcomes", "decisions")
+# The site's own tables, as settings and the sources of columns name them.
+SITE_FILES = ("clinical", "outcomes", "decisions")
 
 
 def leaves_of(
     root: Path,
     nodes: Mapping[str, dict[str, Any]],
     row: Mapping[str, Any],
-    column: str | None,
+    files: Sequence[str],
     skip: str | None,
 ) -> list[dict[str, Any]]:
     """Return what a cell rests on that no job made.
@@ -40,18 +30,18 @@ def leaves_of(
         The study's ``out``.
     nodes : mapping
         The records of the chain by key.
-    row, column : mapping, str or None
-        The cell: a site's column is traced to the site's file, a rule's call to the rule.
+    row : mapping
+        The row of the cell.
+    files : sequence of str
+        The site's tables that the column comes from; by default any that the records name.
     skip : str or None
         The perfusion stage that had no part in the cell; its series are left out.
     """
     leaves: list[dict[str, Any]] = []
     for node in nodes.values():
         leaves.extend(_input_files(root, node, skip))
-    files = _site_files(nodes)
-    wanted = _SITE_COLUMNS.get(column or "")
-    for name, digest in files.items():
-        if wanted in {None, name}:
+    for name, digest in _site_files(nodes).items():
+        if not files or name in files:
             leaves.append({"kind": "site_file", "file": name, "sha256": digest, **_place(row)})
     if row.get("rule_id"):
         leaves.append(
@@ -94,7 +84,7 @@ def _site_files(nodes: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """Return the digest of every site table that the chain's records name among their settings."""
     found = {}
     for node in nodes.values():
-        for name in _SITE_FILES:
+        for name in SITE_FILES:
             value = str(node.get("parameters", {}).get(name) or "")
             if value.startswith("sha256:") and value != "sha256:absent":
                 found[name] = value.removeprefix("sha256:")

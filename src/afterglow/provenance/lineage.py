@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from afterglow.errors import AfterglowError
-from afterglow.provenance.leaves import leaves_of
+from afterglow.provenance.leaves import SITE_FILES, leaves_of
 from afterglow.provenance.records import read_record, read_state, state_path, unit_name
+from afterglow.provenance.stages import STAGES, Stage
 
 
 @dataclass(frozen=True)
@@ -92,71 +93,129 @@ def trace(root: Path, table: str, where: Mapping[str, str], column: str | None =
     column : str, optional
         The cell; by default ``value`` where the table has it.
     """
-    row = find_row(root, table, where)
+    return trace_row(root, table, find_row(root, table, where), column)
+
+
+def trace_row(root: Path, table: str, row: Mapping[str, Any], column: str | None = None) -> Trace:
+    """Follow one cell of a row at hand, as :func:`trace` does.
+
+    Raises
+    ------
+    AfterglowError
+        The record of the row is missing.
+    """
     column = column or ("value" if "value" in row else None)
-    key = row.get("record_id")
-    if not key:
-        state = read_state(root / state_path(producer(root, table), None, None))
-        key = state.key if state else None
-    if key is None or read_record(root, key) is None:
+    sources = _sources(root, table, column)
+    keys = _origins(root, table, row, sources)
+    files = [name for name in sources if name in SITE_FILES]
+    read = _state_key(root, producer(root, table), None, None) if files else None
+    skip = _other_modality(root, row, column)
+    walk = _Walk(root, skip, row.get("subject") if "tables" in sources else None)
+    for key in keys:
+        walk.follow(key)
+    walk.add(read)
+    if not walk.nodes or any(key not in walk.nodes or "missing" in walk.nodes[key] for key in keys):
         raise AfterglowError(
             "the record of this row is missing",
             where=f"tables/{table}.parquet",
             remedy="run `afterglow verify STUDY`",
         )
-    skip = _other_modality(root, row)
-    nodes: dict[str, dict[str, Any]] = {}
-    edges: list[dict[str, Any]] = []
-    _walk(root, key, skip, nodes, edges)
     cell = {
         "table": table,
         "column": column,
         "value": row.get(column) if column else None,
-        "row": row,
-        "record_id": key,
+        "row": dict(row),
+        "record_id": keys[0] if keys else read,
     }
-    return Trace(cell, list(nodes.values()), edges, leaves_of(root, nodes, row, column, skip))
+    leaves = leaves_of(root, walk.nodes, row, files, skip)
+    return Trace(cell, list(walk.nodes.values()), walk.edges, leaves)
 
 
-def _walk(
-    root: Path,
-    key: str,
-    skip: str | None,
-    nodes: dict[str, dict[str, Any]],
-    edges: list[dict[str, Any]],
-) -> None:
-    if key in nodes:
-        return
-    record = read_record(root, key)
-    if record is None:
-        nodes[key] = {"record_id": key, "stage": "?", "missing": True}
-        return
-    parts = record["parts"]
-    nodes[key] = {
-        "record_id": key,
-        "stage": record["stage"],
-        "unit": unit_name(record["subject"], record["session"]),
-        "status": record["status"],
-        "code": parts["code"],
-        "version": parts["version"],
-        "libraries": parts["libraries"],
-        "parameters": parts["config"],
-        "outputs": {o["path"]: o["sha256"] for o in record["outputs"]},
-        "files": record["inputs"]["files"],
-        "run": record["run"],
-    }
-    for parent in record["inputs"]["records"]:
-        if parent["stage"] == skip:
-            continue
-        _walk(root, parent["record_id"], skip, nodes, edges)
-        made = nodes[parent["record_id"]].get("outputs", {})
-        read = sorted(made.keys() & set(record["inputs"]["read"]))
-        edges.append({"from": parent["record_id"], "to": key, "files": read})
+def _sources(root: Path, table: str, column: str | None) -> list[str]:
+    """Return the stages and site files that the table itself names as the source of a column."""
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(root / "tables" / f"{table}.parquet")
+    if column is None or column not in schema.names:
+        return []
+    words = (schema.field(column).metadata or {}).get(b"source", b"").decode()
+    return [word.strip() for word in words.split(",") if word.strip()]
 
 
-def _other_modality(root: Path, row: Mapping[str, Any]) -> str | None:
-    """Return the perfusion stage that did not make this row's map, if the row names one."""
-    subject, session, name = row.get("subject"), row.get("session"), row.get("map")
+def _origins(root: Path, table: str, row: Mapping[str, Any], sources: list[str]) -> list[str]:
+    """Return the keys of the records that made a cell: the row's own where nothing else is said."""
+    own = row.get("record_id")
+    record = read_record(root, own) if own else None
+    if record is not None and record["stage"] in sources:
+        return [str(own)]
+    stages = [STAGES[name] for name in sources if name in STAGES]
+    found = (_state_key(root, s.name, *_unit(s, row)) for s in stages)
+    keys = [key for key in found if key]
+    if keys:
+        return keys
+    if set(sources) & set(SITE_FILES):
+        return []
+    last = own or _state_key(root, producer(root, table), None, None)
+    return [last] if last else []
+
+
+def _unit(stage: Stage, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    subject = row.get("subject") if stage.level != "study" else None
+    return subject, row.get("session") if stage.level == "session" else None
+
+
+def _state_key(root: Path, stage: str, subject: str | None, session: str | None) -> str | None:
+    state = read_state(root / state_path(stage, subject, session))
+    return state.key if state else None
+
+
+class _Walk:
+    """Records met on the way up, and which read what of which."""
+
+    def __init__(self, root: Path, skip: str | None, subject: str | None) -> None:
+        self.root, self.skip, self.subject = root, skip, subject
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.edges: list[dict[str, Any]] = []
+
+    def add(self, key: str | None) -> dict[str, Any] | None:
+        """Add the record of a key as a node and return it, None where it is missing."""
+        record = read_record(self.root, key) if key else None
+        if key and record is None:
+            self.nodes[key] = {"record_id": key, "stage": "?", "missing": True}
+        if key is None or record is None:
+            return None
+        parts = record["parts"]
+        self.nodes[key] = {
+            "record_id": key,
+            "stage": record["stage"],
+            "unit": unit_name(record["subject"], record["session"]),
+            "status": record["status"],
+            "code": parts["code"],
+            "version": parts["version"],
+            "libraries": parts["libraries"],
+            "parameters": parts["config"],
+            "outputs": {o["path"]: o["sha256"] for o in record["outputs"]},
+            "files": record["inputs"]["files"],
+            "run": record["run"],
+        }
+        return record
+
+    def follow(self, key: str) -> None:
+        """Add a record and all behind it; behind a table, what concerns the row's subject."""
+        record = None if key in self.nodes else self.add(key)
+        for parent in record["inputs"]["records"] if record else ():
+            if parent["stage"] == self.skip or self.subject not in {None, parent["subject"]}:
+                continue
+            self.follow(parent["record_id"])
+            made = self.nodes[parent["record_id"]].get("outputs", {})
+            read = sorted(made.keys() & set(record["inputs"]["read"])) if record else []
+            self.edges.append({"from": parent["record_id"], "to": key, "files": read})
+
+
+def _other_modality(root: Path, row: Mapping[str, Any], column: str | None) -> str | None:
+    """Return the perfusion stage that did not make the cell's map, if row or column names one."""
+    subject, session = row.get("subject"), row.get("session")
+    name = row.get("map") or (column or "").partition(".")[0]
     if not (subject and session and name):
         return None
     for stage, other in (("dsc", "dce"), ("dce", "dsc")):
