@@ -1,8 +1,9 @@
 """Identity and segmentation on a finished reference cohort, against its truth.
 
-``python benchmarks/lesions_reference.py DEMO_FOLDER`` prints what docs/lesions.md states. Sessions
-with a given mask are segmented once more without it, with the lesions of the session before as
-seeds and without any; the given masks of the cohort are the truth.
+``python benchmarks/lesions_reference.py DEMO_FOLDER`` prints what docs/lesions.md states and ends
+with 1 where an identity or a state is wrong or segmentation misses its figures. Every session is
+segmented once more without its given mask, with the lesions of the session before as seeds and
+without any seed, and compared with the lesions as drawn in truth.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import csv
 import json
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,70 +30,147 @@ from afterglow.lesions.segmentation import Seed, segment
 from afterglow.report.crosswalk import locator
 
 NEAR = 8.0  # mm
-# state of a truth table to states of the lesion graph
-EXPECTED = {
+# what truth says of a lesion with a mask of its own, and states of the lesion graph that say so
+OWN = {
     "baseline": {"baseline"},
     "new": {"new"},
     "present": {"persistent"},
     "returned": {"reappeared"},
-    "joined": {"persistent", "merged"},
-    "merged": {"persistent", "merged"},
-    "split": {"persistent", "split", "reappeared"},
+    "split": {"split", "reappeared", "persistent"},
 }
+# ... of one without
+GONE = {"absent": {"resolved"}, "merged": {"merged"}, "joined": {"merged"}}
+LEAST_DICE, LARGEST_BIAS = 0.85, 0.10
+
+Visit = tuple[str, str]  # subject and session
+Locate = Callable[[str, str], Visit | None]
 
 
-def identity(folder: Path) -> None:
-    """Print how many lesions have the identity and the state of the truth."""
+@dataclass
+class Judged:
+    """Rows of `lesions` by visit, what was found of the truth, and what is wrong."""
+
+    seen: dict[Visit, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    found: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def identity(folder: Path) -> bool:
+    """Print how many lesions have the identity, state and edges of the truth; True if all have."""
     locate = locator(load_study(folder))
-    rows = pq.read_table(folder / "out/tables/lesions.parquet").to_pylist()
-    seen: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["label"]:
-            seen[row["subject"], row["session"]].append(row)
-    names: dict[tuple[str, str], set[str]] = defaultdict(set)
-    numbers: dict[tuple[str, str], set[str]] = defaultdict(set)
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    counts: Counter[str] = Counter()
-    for truth in _csv(folder / "truth/truth.csv"):
+    judged = Judged()
+    for row in pq.read_table(folder / "out/tables/lesions.parquet").to_pylist():
+        judged.seen[row["subject"], row["session"]].append(row)
+    truths = _csv(folder / "truth/truth.csv")
+    _find(judged, truths, locate)
+    names = _names(judged)
+    if (folder / "truth/identity.csv").exists():
+        fates = _csv(folder / "truth/identity.csv")
+        _states(judged, fates, names, locate)
+        edges = pq.read_table(folder / "out/tables/edges.parquet").to_pylist()
+        _edges(judged, fates, edges, locate)
+    print("identity:", dict(sorted(judged.counts.items())))
+    for text in judged.wrong:
+        print("  wrong:", text)
+    return not judged.wrong
+
+
+def _find(judged: Judged, truths: list[dict[str, str]], locate: Locate) -> None:
+    """Give every drawn lesion of the truth the nearest lesion of the table."""
+    visits = set()
+    for truth in truths:
+        where = (truth["patient"], truth["study_date"], truth["lesion"])
         place = locate(truth["patient"], truth["study_date"])
-        own = seen.get(place, []) if place else []
+        own = [row for row in judged.seen.get(place, ()) if row["label"]] if place else []
         if not own:
-            counts["of sessions without lesions"] += 1
+            judged.counts["lesions of sessions without lesions"] += 1
+            judged.wrong.append(f"{where}: the session has no lesions")
             continue
+        visits.add(place)
         near = min(own, key=lambda r: _apart(r, truth))
         if _apart(near, truth) > NEAR:
-            counts["missed"] += 1
-            print("  missed:", truth["patient"], truth["study_date"], truth["lesion"])
+            judged.counts["lesions missed"] += 1
+            judged.wrong.append(f"{where}: missed ({truth['volume_ml']} mL)")
             continue
-        counts["found"] += 1
-        found[truth["patient"], truth["study_date"], truth["lesion"]] = near
-        name = near["same_as"] or near["lesion_id"]
-        names[truth["patient"], truth["lesion"]].add(name)
-        numbers[near["subject"], name].add(truth["lesion"])
-    matched = {(r["subject"], r["session"], r["label"]) for r in found.values()}
-    every = {(r["subject"], r["session"], r["label"]) for r in rows if r["label"]}
-    counts["not in the truth"] = len(every - matched)
-    print("lesions:", dict(counts))
-    print("lesions with several ids:", {k: sorted(v) for k, v in names.items() if len(v) > 1})
-    print("ids with several lesions:", {k: sorted(v) for k, v in numbers.items() if len(v) > 1})
-    _states(folder, found)
+        judged.counts["lesions found"] += 1
+        judged.found[where] = near
+    matched = {(r["subject"], r["session"], r["label"]) for r in judged.found.values()}
+    for visit in visits:
+        for row in judged.seen[visit]:
+            if row["label"] and (*visit, row["label"]) not in matched:
+                judged.counts["lesions that are none"] += 1
+                judged.wrong.append(f"{visit}: label {row['label']} is no lesion")
 
 
-def _states(folder: Path, found: dict[tuple[str, str, str], dict[str, Any]]) -> None:
-    if not (folder / "truth/identity.csv").exists():
-        print("states: the truth has none")
-        return
-    right: Counter[str] = Counter()
-    for truth in _csv(folder / "truth/identity.csv"):
-        row = found.get((truth["patient"], truth["study_date"], truth["lesion"]))
-        if row is None or truth["state"] not in EXPECTED:
-            continue
-        good = row["state"] in EXPECTED[truth["state"]]
-        right[f"{truth['state']} {'right' if good else 'wrong'}"] += 1
+def _names(judged: Judged) -> dict[tuple[str, str], str]:
+    """Return the one id of every lesion of the truth; several, or one for several, is wrong."""
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
+    numbers: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+    for (patient, _, lesion), row in judged.found.items():
+        name = row["same_as"] or row["lesion_id"]
+        names[patient, lesion].add(name)
+        numbers[row["subject"], name].add((patient, lesion))
+    for lesion, own in names.items():
+        if len(own) > 1:
+            judged.wrong.append(f"{lesion}: several ids {sorted(own)}")
+    for name, lesions in numbers.items():
+        if len(lesions) > 1:
+            judged.wrong.append(f"{name}: one id of several lesions {sorted(lesions)}")
+    judged.counts["lesions followed"] = len(names)
+    return {lesion: min(own) for lesion, own in names.items()}
+
+
+def _states(
+    judged: Judged,
+    fates: list[dict[str, str]],
+    names: dict[tuple[str, str], str],
+    locate: Locate,
+) -> None:
+    """Compare the state of every lesion at every visit."""
+    known: set[tuple[str, str]] = set()
+    for fate in fates:
+        lesion, state = (fate["patient"], fate["lesion"]), fate["state"]
+        drawn = fate["label"] == fate["lesion"]
+        if drawn:
+            row = judged.found.get((fate["patient"], fate["study_date"], fate["lesion"]))
+            good = row is not None and row["state"] in OWN[state]
+            known.add(lesion)
+        elif lesion not in known:
+            continue  # not seen by itself before: the table cannot know of it
+        else:
+            place = locate(fate["patient"], fate["study_date"])
+            rows = [
+                r
+                for r in judged.seen.get(place, ())
+                if not r["label"] and r["lesion_id"] == names.get(lesion)
+            ]
+            row = rows[0] if rows else None
+            good = row is not None and row["state"] in GONE[state]
+        judged.counts[f"state {state} {'right' if good else 'wrong'}"] += 1
         if not good:
-            where = (truth["patient"], truth["study_date"], truth["lesion"])
-            print("  state:", *where, truth["state"], "but", row["state"])
-    print("states:", dict(sorted(right.items())))
+            told = row["state"] if row else "no row"
+            judged.wrong.append(f"{lesion} at {fate['study_date']}: {state}, called {told}")
+
+
+def _edges(
+    judged: Judged, fates: list[dict[str, str]], edges: list[dict[str, Any]], locate: Locate
+) -> None:
+    """Compare merges and splits with the edges of these kinds, of which there may be no others."""
+    wanted = Counter(
+        (fate["state"][:5], locate(fate["patient"], fate["study_date"]))
+        for fate in fates
+        if fate["state"] in {"merged", "split"}
+    )
+    located = {locate(fate["patient"], fate["study_date"]) for fate in fates}
+    there = Counter(
+        (edge["kind"], (edge["subject"], edge["to_session"]))
+        for edge in edges
+        if edge["kind"] in {"merge", "split"} and (edge["subject"], edge["to_session"]) in located
+    )
+    judged.counts["merge and split edges"] = sum(there.values())
+    if wanted != there:
+        judged.wrong.append(f"merges and splits: {dict(there)} instead of {dict(wanted)}")
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
@@ -104,44 +184,71 @@ def _apart(row: dict[str, Any], truth: dict[str, str]) -> float:
     )
 
 
-def segmentation(folder: Path) -> None:
-    """Print Dice and volume of the segmentation of every session with a given mask."""
-    rows: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
-    extra: Counter[str] = Counter()
-    for subject in sorted((folder / "out/derivatives").glob("sub-*")):
-        before = None
-        for session in sorted(subject.glob("ses-*")):
-            one = _load(session)
-            if one is None:
-                continue
-            found = enhancement(one["t1w"], one["pre"], one["white"], one["brain"], one["grid"])
-            candidates = blob_candidates(found, one["brain"], 4.0, 30.0)
-            ways = {"no seed": [Seed(candidates == n, "") for n in range(1, candidates.max() + 1)]}
-            if before is not None and one["move"] is not None and before["move"] is not None:
-                step = np.linalg.inv(before["move"]) @ one["move"]
-                ways["seeded"] = moved_seeds(
-                    before["labels"], before["grid"], one["grid"], step, ""
-                )
-            for name, seeds in ways.items():
-                done = segment(found, one["brain"], seeds)
-                rows[name] += _compare(one["labels"], done, one["grid"])
-                touched = set(np.unique(done.labels[one["labels"] > 0]).tolist())
-                extra[name] += sum(lesion.label not in touched for lesion in done.lesions)
-            before = one
-    for name, values in rows.items():
-        large = np.array([v for v in values if v[0] > 0.1])
-        if len(large):
-            low = large[:, 1] < 0.5
-            print(
-                f"{name}: {len(large)} lesions above 0.1 mL, Dice median"
-                f" {np.median(large[:, 1]):.3f}, least {large[:, 1].min():.3f}; volume"
-                f" {100 * large[:, 2].mean():+.1f} % (mean); {extra[name]} objects are no lesion;"
-                f" {int(low.sum())} below 0.5, {int((low & (large[:, 3] > 0)).sum())} flagged"
-            )
+@dataclass(frozen=True)
+class Compared:
+    """One true lesion beside what segmentation made of it; volume in mL."""
+
+    volume: float
+    dice: float
+    error: float
+    flagged: bool
 
 
-def _compare(labels: Any, done: Any, grid: Grid) -> list[tuple[float, float, float, float]]:
-    """Return volume (mL), Dice, relative error of volume, and whether flagged, by true lesion."""
+def segmentation(folder: Path) -> bool:
+    """Print Dice and volume of the segmentation by center; True where the seeded one is right."""
+    rows: dict[tuple[str, str], list[Compared]] = defaultdict(list)
+    extra: Counter[tuple[str, str]] = Counter()
+    for center, sessions in _sessions(folder).items():
+        for visits in sessions.values():
+            before = None
+            for session, drawn in visits:
+                one = _load(folder / "out/derivatives" / session, drawn)
+                if one is None:
+                    continue
+                for name, done in _ways(one, before).items():
+                    rows[name, center] += _compare(one["labels"], done, one["grid"])
+                    touched = set(np.unique(done.labels[one["labels"] > 0]).tolist())
+                    extra[name, center] += sum(les.label not in touched for les in done.lesions)
+                before = one
+    good = True
+    for name in ("seeded", "no seed"):
+        centers = sorted(center for way, center in rows if way == name)
+        for center in centers:
+            _print(f"{name}, {center}", rows[name, center], extra[name, center])
+        every = [one for center in centers for one in rows[name, center]]
+        right = _print(f"{name}, all", every, sum(extra[name, c] for c in centers))
+        good = good and (right or name != "seeded")
+    return good
+
+
+def _print(name: str, values: list[Compared], extra: int) -> bool:
+    large = [one for one in values if one.volume > 0.1]
+    if not large:
+        return True
+    scores = np.array([one.dice for one in large])
+    bias = float(np.mean([one.error for one in large]))
+    low = [one for one in large if one.dice < 0.5]
+    print(
+        f"{name}: {len(large)} lesions above 0.1 mL, Dice median {np.median(scores):.3f}, least"
+        f" {scores.min():.3f}; volume {100 * bias:+.1f} % (mean); {extra} objects are no lesion;"
+        f" {len(low)} below 0.5, {sum(one.flagged for one in low)} of them flagged"
+    )
+    silent = any(not one.flagged for one in low)
+    return bool(np.median(scores) >= LEAST_DICE and abs(bias) <= LARGEST_BIAS and not silent)
+
+
+def _ways(one: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the segmentation of a session without seeds, and with those of the one before."""
+    found = enhancement(one["t1w"], one["pre"], one["white"], one["brain"], one["grid"])
+    candidates = blob_candidates(found, one["brain"], 4.0, 30.0)
+    ways = {"no seed": [Seed(candidates == n, "") for n in range(1, candidates.max() + 1)]}
+    if before is not None and one["move"] is not None and before["move"] is not None:
+        step = np.linalg.inv(before["move"]) @ one["move"]
+        ways["seeded"] = moved_seeds(before["labels"], before["grid"], one["grid"], step, "")
+    return {name: segment(found, one["brain"], seeds) for name, seeds in ways.items()}
+
+
+def _compare(labels: Any, done: Any, grid: Grid) -> list[Compared]:
     rows = []
     for label in np.unique(labels[labels > 0]):
         own = labels == label
@@ -154,35 +261,65 @@ def _compare(labels: Any, done: Any, grid: Grid) -> list[tuple[float, float, flo
             if lesion.label in touching
         )
         volume = float(own.sum()) * grid.voxel_volume / 1000
-        rows.append((volume, dice(own, made), made.sum() / own.sum() - 1, float(doubt)))
+        rows.append(Compared(volume, dice(own, made), made.sum() / own.sum() - 1, doubt))
     return rows
 
 
-def _load(session: Path) -> dict[str, Any] | None:
-    """Return what segmentation needs of a session with a given mask."""
+def _sessions(folder: Path) -> dict[str, dict[str, list[tuple[str, Path]]]]:
+    """Return (session folder, lesions as drawn) of every patient by center, in order of date."""
+    locate = locator(load_study(folder))
+    found: dict[str, dict[str, list[tuple[str, Path]]]] = defaultdict(lambda: defaultdict(list))
+    layout = json.loads((folder / "truth/layout.json").read_text(encoding="utf-8"))
+    for entry in sorted(layout, key=lambda e: (e["patient"], e["study_date"])):
+        place = locate(entry["patient"], entry["study_date"])
+        if place is None:
+            continue
+        name = f"{entry['patient']}_{entry['study_date']}_lesions.nii.gz"
+        drawn = next((folder / "truth/maps").glob(f"*{name}"), None)
+        if drawn is not None:
+            session = f"sub-{place[0]}/ses-{place[1]}"
+            found[entry["center"]][entry["patient"]].append((session, drawn))
+    return found
+
+
+def _load(session: Path, drawn: Path) -> dict[str, Any] | None:
+    """Return what segmentation needs of a session, and its lesions as drawn."""
     wanted = {
         "t1w": "anat/*_desc-preproc_T1w.nii.gz",
         "pre": "anat/*desc-precontrast_T1w.nii.gz",
         "white": "anat/*label-WM_probseg.nii.gz",
         "brain": "anat/*desc-brain_mask.nii.gz",
-        "labels": "lesions/*desc-given_dseg.nii.gz",
     }
     paths = {name: sorted(session.glob(pattern)) for name, pattern in wanted.items()}
+    paths = {
+        name: [p for p in found if "space-dsc" not in p.name and "space-dce" not in p.name]
+        for name, found in paths.items()
+    }
     if not all(paths.values()):
         return None
     one: dict[str, Any] = {}
     for name, found in paths.items():
-        values, affine = load_nifti(found[0])
-        one[name] = values
-        if name == "labels":
-            one["grid"] = Grid((values.shape[0], values.shape[1], values.shape[2]), affine)
-    one["labels"], one["brain"] = one["labels"].astype(np.int32), one["brain"] > 0.5
+        one[name], affine = load_nifti(found[0])
+        if name == "t1w":
+            one["grid"] = Grid(one[name].shape[:3], affine)
+    one["labels"], one["brain"] = on_grid(drawn, one["grid"]), one["brain"] > 0.5
     transforms = json.loads(next(session.glob("anat/*transforms_xfm.json")).read_text())
     move = transforms.get("T1w_to_reference")
     one["move"] = None if move is None else np.array(move)
     return one
 
 
+def on_grid(drawn: Path, grid: Grid) -> Any:
+    """Return labels as drawn in the voxels of a grid, the nearest ones."""
+    from scipy import ndimage
+
+    labels, affine = load_nifti(drawn)
+    step = np.linalg.inv(affine) @ grid.affine
+    return ndimage.affine_transform(
+        labels, step[:3, :3], step[:3, 3], output_shape=grid.shape, order=0
+    ).astype(np.int32)
+
+
 if __name__ == "__main__":
-    identity(Path(sys.argv[1]))
-    segmentation(Path(sys.argv[1]))
+    fine = [identity(Path(sys.argv[1])), segmentation(Path(sys.argv[1]))]
+    sys.exit(0 if all(fine) else 1)

@@ -18,9 +18,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from afterglow.tables.changes import ChangeSettings, change_columns
 from afterglow.tables.models import FeatureRow, LesionRow, WideRow
 from afterglow.tables.rows import arrow_schema
-from afterglow.tables.wide import change_columns, pivot, wide_table
+from afterglow.tables.wide import pivot, wide_table
 from afterglow.tables.write import write_sorted, write_table
 
 LESIONS, SESSIONS = 10, 5
@@ -77,7 +78,9 @@ def main(rows: int, folder: Path) -> None:
     count = write_sorted(batches(rows), FeatureRow, folder / "features.parquet")
     wide = pivot(batches(rows))
     order = {(key[1], key[2]): k for k, key in enumerate(wide.keys)}
-    changes = change_columns(wide, order, ["mean", "median", "p90"])
+    settings = ChangeSettings(("mean", "median", "p90"), {"map00": 0.31})
+    days = {moment: 90.0 * k for moment, k in order.items()}
+    changes = change_columns(wide, order, days, settings)
     lesions = [dict(zip(LesionRow.KEYS, key, strict=True)) for key in wide.keys]
     write_table(lesions, LesionRow, folder / "lesions.parquet")
     table, fields = wide_table(wide, changes, {})

@@ -2,6 +2,7 @@
 
 from afterglow.errors import NotEvaluable
 from afterglow.lesions.missing import absent_cells
+from afterglow.lesions.neighbours import doses, neighbours
 from afterglow.lesions.session import SessionLesions, measure_perfusion, measure_shapes
 from afterglow.lesions.session_mask import mask_of
 from afterglow.provenance.job import Job
@@ -14,8 +15,15 @@ def main(job: Job) -> None:
     if not bids.done:
         raise NotEvaluable("no_images", "stage bids has no result")
     mask = mask_of(job)
+    near = neighbours(job, anat) if anat.done else []
     session = SessionLesions.load(
-        job.path, mask.labels, mask.grid, anat.summary if anat.done else {}, job.study.features
+        job.path,
+        mask.labels,
+        mask.grid,
+        anat.summary if anat.done else {},
+        job.study.features,
+        (bids.summary.get("masks") or {}).get("parts"),
+        [(dose, one.move) for one in reversed(near) for dose in doses(job, one)],
     )
     cells, shapes, edema = measure_shapes(session)
     curves = []

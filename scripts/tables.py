@@ -8,7 +8,7 @@ from afterglow.bids.dataset import write_dataset_files
 from afterglow.dicom.deidentify import load_secret
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
-from afterglow.tables import clinical, courses, sessions, wide
+from afterglow.tables import changes, clinical, courses, sessions, wide
 from afterglow.tables.consolidate import curve_batches, feature_batches
 from afterglow.tables.documents import write_documents
 from afterglow.tables.identities import Identities, read_identities
@@ -43,7 +43,7 @@ def main(job: Job) -> None:
         feature_batches(study, identities, job.path), FeatureRow, _out(job, "features")
     )
     write_sorted(curve_batches(study, identities, job.path), CurveRow, _out(job, "curves"))
-    columns = _wide(job, study, identities, rows)
+    columns = _wide(job, study, identities, rows, _days(people))
     write_documents(job.out, job.study.study, columns)
     converted = {(s.subject, s.session) for s in job.upstream.get("bids", []) if s.done}
     dated = [
@@ -100,7 +100,9 @@ def _lesions(
         job.warn(f"{lost} of {len(given)} outcome rows fit no lesion, or contradict another row")
     courses.add_identity(rows, identities, mask_facts(study, job.path))
     courses.add_treatment(rows, treated, labels, people)
-    courses.add_responses(rows, _order(study), courses.settings_of(job.study.tables))
+    order, noise = _order(study), job.study.tables.repeatability
+    courses.add_responses(rows, order, courses.settings_of(job.study.tables))
+    courses.add_growth(rows, order, _days(people), noise)
     days = {}
     for (subject, session), day in people.dates.items():
         own = treated.get((subject, None))
@@ -132,14 +134,25 @@ def _sessions(
     write_table(found, SessionRow, _out(job, "sessions"))
 
 
+def _days(people: clinical.People) -> dict[tuple[str, str], float]:
+    """Return the day of every session that has a date."""
+    return {key: float(day.toordinal()) for key, day in people.dates.items()}
+
+
 def _wide(
-    job: Job, study: StudyStates, identities: Identities, rows: list[dict[str, Any]]
+    job: Job,
+    study: StudyStates,
+    identities: Identities,
+    rows: list[dict[str, Any]],
+    days: dict[tuple[str, str], float],
 ) -> list[dict[str, str]]:
     """Write the wide matrix and return its columns beyond the model for the dictionary."""
     matrix = wide.pivot(feature_batches(study, identities, job.path))
-    changes = wide.change_columns(matrix, _order(study), job.study.tables.change_statistics)
+    config = job.study.tables
+    settings = changes.ChangeSettings(tuple(config.change_statistics), config.repeatability)
+    changed = changes.change_columns(matrix, _order(study), days, settings)
     facts = {(r["center"], r["subject"], r["session"], r["lesion_id"], r["label"]): r for r in rows}
-    table, fields = wide.wide_table(matrix, changes, facts)
+    table, fields = wide.wide_table(matrix, changed, facts)
     write_table(table, WideRow, _out(job, "features_wide"), more=fields)
     return [
         {

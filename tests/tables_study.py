@@ -55,6 +55,7 @@ def make_study(root: Path, sessions=tuple(LESIONS)) -> Path:
     pq.write_table(pa.Table.from_pylist(rows), out / "index" / "plan.parquet")
     (root / "study.yaml").write_text(
         "study: small\nout: out\ncenters:\n  - {name: north, dicom: [incoming]}\n"
+        "features: {radiomics: {anatomy: [stat]}}\n"
     )
     (root / "states.json").write_text(json.dumps({"/".join(k): v for k, v in states.items()}))
     return root

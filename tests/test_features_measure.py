@@ -10,7 +10,16 @@ from hypothesis.extra.numpy import arrays
 
 from afterglow.lesions import regions
 from afterglow.lesions.basis import with_basis
-from afterglow.lesions.features import STATISTICS, Samples, Value, gather, hotspot, measure, ratios
+from afterglow.lesions.features import (
+    MOMENTS,
+    STATISTICS,
+    Samples,
+    Value,
+    gather,
+    hotspot,
+    measure,
+    ratios,
+)
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.measure import (
     LesionInput,
@@ -35,7 +44,10 @@ def cloud(values, n_region=None, spacing=1.0):
 def test_every_statistic_is_within_the_values_and_in_order(values):
     found = measure(cloud(values), 3, 0.5, 2.0)
     assert set(found) == set(STATISTICS)
+    moments = [found.pop(name) for name in MOMENTS]
     assert all(v.evaluable and v.n_voxels <= len(values) for v in found.values())
+    enough = len(values) >= 10 and values.var() > 0
+    assert all(v.evaluable == enough for v in moments)
     order = [found[n].value for n in ("min", "p10", "p25", "median", "p75", "p90", "p95", "max")]
     assert order == sorted(order)
     assert values.min() - 1e-6 <= found["hotspot"].value <= values.max() + 1e-6
@@ -57,6 +69,18 @@ def test_absent_numbers_have_a_reason(samples, reason):
     found = measure(samples, 4, 0.5, 2.0)
     assert {v.reason for v in found.values()} == {reason}
     assert all(np.isnan(v.value) for v in found.values())
+
+
+def test_skewness_and_kurtosis_are_those_of_the_population():
+    values = np.array([1.0, 1, 1, 1, 1, 1, 1, 1, 2, 12])
+    found = measure(cloud(values), 3, 0.5, 2.0)
+    spread = values - values.mean()
+    variance = (spread**2).mean()
+    assert found["skewness"].value == pytest.approx((spread**3).mean() / variance**1.5)
+    assert found["kurtosis"].value == pytest.approx((spread**4).mean() / variance**2 - 3)
+    assert measure(cloud(values[:9]), 3, 0.5, 2.0)["skewness"].reason == "too_small"
+    assert measure(cloud(np.ones(12)), 3, 0.5, 2.0)["kurtosis"].reason == "constant"
+    assert "ratio_skewness" not in ratios(found, Value(2.0, "", 50))
 
 
 def test_hot_spot_is_the_mean_of_a_ball_and_not_one_bright_voxel():

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from afterglow.errors import AfterglowError
+from afterglow.lesions.growth import MONTH
 from afterglow.tables import clinical
+from afterglow.tables.changes import ChangeSettings, change_columns
 from afterglow.tables.digest import content_digest
 from afterglow.tables.models import MODELS, EdgeRow, FlowRow, WideRow
 from afterglow.tables.read import read_table
 from afterglow.tables.rows import SCHEMA_VERSION, arrow_schema
-from afterglow.tables.wide import change_columns, pivot
+from afterglow.tables.wide import pivot
 from afterglow.tables.write import write_arrow, write_sorted, write_table
 
 ROW = {"step": 1, "name": "a", "reason": "", "n_subjects": 2, "n_sessions": 3, "n_lesions": None}
@@ -132,9 +134,15 @@ def test_pivot_joins_sessions_with_different_maps():
     assert wide.names == ["A.lesion.mean", "B.lesion.mean"]
     assert [key[2:4] for key in wide.keys] == [("1", "L001"), ("1", "L002"), ("2", "L001")]
     np.testing.assert_array_equal(wide.values, [[np.nan, 2], [np.nan, 1], [3, 4]])
-    names, changes = change_columns(wide, {("s", "1"): 0, ("s", "2"): 1}, ["mean"])
-    assert names == ["A.lesion.mean.change_baseline", "B.lesion.mean.change_baseline"]
-    assert changes[2, 1] == pytest.approx(100)
+    order = {("s", "1"): 0, ("s", "2"): 1}
+    found = change_columns(wide, order, {}, ChangeSettings(("mean",), {"B": 0.31}))
+    kinds = ["change_baseline", "change_nadir", "change_month"]
+    assert found.names == [
+        *(f"A.lesion.mean.{kind}" for kind in kinds),
+        *(f"B.lesion.mean.{kind}" for kind in (*kinds, "change_real")),
+    ]
+    assert found.values[2, 3] == pytest.approx(100)
+    assert found.values[2, 6] == 0
 
 
 PEOPLE = clinical.People(
@@ -234,10 +242,19 @@ def test_tables_of_a_later_version_and_other_tables_are_refused(tmp_path):
             read_table(tmp_path / "t.parquet", EdgeRow)
 
 
-def test_changes_follow_first_and_smallest_earlier_values():
-    wide = pivot([batch(str(k), {(1, "A"): v}) for k, v in enumerate([0.0, 4.0, 2.0, 3.0])])
+def test_changes_follow_first_and_smallest_earlier_values_and_time():
+    values = [0.0, 4.0, 2.0, 3.0, 10.0]
+    wide = pivot([batch(str(k), {(1, "A"): v}) for k, v in enumerate(values)])
     wide = replace(wide, names=["shape.lesion.volume"])
-    names, changes = change_columns(wide, {("s", str(k)): k for k in range(4)}, ["volume"])
-    assert [name.rsplit(".", 1)[1] for name in names] == ["change_baseline", "change_nadir"]
-    np.testing.assert_allclose(changes[:, 0], [np.nan, np.nan, -50, -25])
-    np.testing.assert_allclose(changes[:, 1], [np.nan, np.nan, -50, 50])
+    order = {("s", str(k)): k for k in range(5)}
+    days = {moment: 2 * MONTH * k for moment, k in order.items()}
+    found = change_columns(wide, order, days, ChangeSettings(("volume",), {"volume": 0.31}))
+    kinds = [name.rsplit(".", 1)[1] for name in found.names]
+    columns = dict(zip(kinds, found.values.T, strict=True))
+    nan = np.nan
+    np.testing.assert_allclose(columns["change_baseline"], [nan, nan, -50, -25, 150])
+    np.testing.assert_allclose(columns["change_nadir"], [nan, nan, -50, 50, 400])
+    monthly = 100 * (np.sqrt([0.5, 1.5, 10 / 3]) - 1)
+    np.testing.assert_allclose(columns["change_month"], [nan, nan, *monthly])
+    # the limits of 31 % are -57 % and +131 %
+    np.testing.assert_allclose(columns["change_real"], [nan, nan, 0, 0, 1])

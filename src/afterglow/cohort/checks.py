@@ -14,11 +14,12 @@ from afterglow.cohort.auc import Estimate, clustered_auc
 from afterglow.cohort.curves import learning_row
 from afterglow.cohort.design import Design
 from afterglow.cohort.models import ModelSpec
+from afterglow.cohort.tabular import REGIONS
 from afterglow.config.cohort import CohortConfig
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
-REGION = re.compile(r"^(lesion|shell|core|rim)_")
+REGION = re.compile(rf"^({'|'.join(REGIONS)})_")
 
 
 def within_center(design: Design, result: validation.OutOfFold) -> Estimate:

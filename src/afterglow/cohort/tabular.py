@@ -26,7 +26,7 @@ NOT_FEATURES = ("label", "outcome", "record_id")
 LONG = ("region", "map", "statistic", "value")
 
 
-REGIONS = ("lesion", "core", "rim", "shell")
+REGIONS = ("lesion", "enhancing", "necrosis", "rim", "shell", "flair", "treated")
 
 
 def standard_name(name: str) -> str:

@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from afterglow.config.base import Section
+
+RadiomicsFamily = Literal["morph", "loc", "stat", "int_hist", "ivh", "texture"]
+
+
+FAMILIES: tuple[RadiomicsFamily, ...] = ("morph", "loc", "stat", "int_hist", "ivh", "texture")
+
+
+class RadiomicsConfig(Section):
+    """IBSI radiomics of lesions."""
+
+    anatomy: list[RadiomicsFamily] = Field(
+        default_factory=lambda: list(FAMILIES),
+        description="Families in T1w after contrast and FLAIR, over the median of white matter.",
+    )
+    perfusion: list[RadiomicsFamily] = Field(
+        default_factory=list,
+        description="Families in perfusion maps; texture there is seldom worth its price.",
+    )
+    bins: int = Field(32, ge=2, le=256, description="Bins over the range of a lesion (count).")
+    step: float = Field(
+        1.0,
+        gt=0,
+        le=5,
+        description="Voxel size to which images are brought before (mm).",
+    )
+    min_voxels: int = Field(
+        10, ge=4, le=10_000, description="Least voxels of any family, after resampling (voxels)."
+    )
+    min_voxels_texture: int = Field(
+        64, ge=8, le=100_000, description="Least voxels for texture, after resampling (voxels)."
+    )
+    min_slices_texture: int = Field(
+        3, ge=1, le=100, description="Least extent along every axis for texture (voxels)."
+    )
 
 
 class FeaturesConfig(Section):
@@ -60,6 +96,18 @@ class FeaturesConfig(Section):
     )
     hotspot_radius: float = Field(
         3.0, gt=0, le=20, description="Radius of the hot spot, whose mean is reported (mm)."
+    )
+    min_voxels_necrosis: int = Field(
+        8, ge=1, le=1000, description="Smallest connected necrosis in the anatomy (voxels)."
+    )
+    treated_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Treated is what received this share of the plan's largest dose (fraction).",
+    )
+    radiomics: RadiomicsConfig = Field(
+        default_factory=RadiomicsConfig, description="IBSI radiomics."
     )
     tumor_burden: tuple[float, float] = Field(
         (1.0, 1.75),

@@ -42,27 +42,46 @@ def hyperintensity(
     return np.asarray(brain & (flair > middle + _SPREADS * spread))
 
 
-def edema_volumes(
+def edema_owners(
     bright: NDArray[np.bool_], labels: NDArray[np.int32], csf: NDArray[np.float32], grid: Grid
-) -> dict[int, float]:
-    """Return the volume (mL) of hyperintensity of each lesion, the lesion itself excluded.
+) -> NDArray[np.int32]:
+    """Return the lesion that every voxel of hyperintensity belongs to, 0 elsewhere.
 
     Counted is what is connected to a lesion once CSF is left out and single-voxel bridges are
-    opened, within 30 mm of its surface, and given to the nearest lesion.
+    opened, within 30 mm of its surface, and given to the nearest lesion; lesions themselves are 0.
+
+    Parameters
+    ----------
+    bright : (x, y, z) bool array
+        Hyperintensity.
+    labels : (x, y, z) integer array
+        Lesions.
+    csf : (x, y, z) array
+        Probability of CSF.
+    grid : Grid
+        Their grid.
     """
     from scipy import ndimage
 
-    around = ndimage.binary_opening(bright & (csf < 0.5), iterations=1) | (labels > 0)
-    parts, _ = ndimage.label(around)
-    touched = np.unique(parts[labels > 0])
-    edema = np.isin(parts, touched[touched > 0]) & (labels == 0)
+    owners = np.zeros(labels.shape, dtype=np.int32)
+    boxes = [box for box in ndimage.find_objects(labels) if box is not None]
+    if not boxes:
+        return owners
+    room = _room(boxes, np.ceil(_REACH / grid.spacing).astype(int) + 1)
+    own, shown = labels[room], bright[room] & (csf[room] < 0.5)
+    parts, _ = ndimage.label(ndimage.binary_opening(shown) | (own > 0))
+    touched = np.unique(parts[own > 0])
+    edema = np.isin(parts, touched[touched > 0]) & (own == 0)
     apart, nearest = ndimage.distance_transform_edt(
-        labels == 0, sampling=grid.spacing, return_indices=True
+        own == 0, sampling=grid.spacing, return_indices=True
     )
-    owner = labels[tuple(nearest)]
-    edema &= apart <= _REACH
-    counts = np.bincount(owner[edema], minlength=int(labels.max(initial=0)) + 1)
-    return {
-        int(label): float(counts[label] * grid.voxel_volume / 1000)
-        for label in np.unique(labels[labels > 0])
-    }
+    owners[room] = np.where(edema & (apart <= _REACH), own[tuple(nearest)], 0)
+    return owners
+
+
+def _room(boxes: list[tuple[slice, ...]], margin: NDArray[np.int64]) -> tuple[slice, ...]:
+    """Return the box around all boxes with a margin."""
+    return tuple(
+        slice(max(0, min(b[k].start for b in boxes) - m), max(b[k].stop for b in boxes) + m)
+        for k, m in enumerate(margin.tolist())
+    )

@@ -1,9 +1,10 @@
 """Numbers of one region of one map: statistics, hot spot, and ratios to reference tissue.
 
 Statistics (``statistic`` of the table): ``mean``, ``sd``, ``min``, ``p10``, ``p25``, ``median``,
-``p75``, ``p90``, ``p95``, ``max``, and ``hotspot``: the largest mean within a ball of fixed
-radius whose center is a voxel of the region. ``ratio_<statistic>`` is the statistic over the
-median of the reference tissue.
+``p75``, ``p90``, ``p95``, ``max``, ``hotspot``: the largest mean within a ball of fixed radius
+whose center is a voxel of the region, and ``skewness`` and ``kurtosis`` (excess, both of the
+population). ``ratio_<statistic>`` is the statistic over the median of the reference tissue, for all
+but the last two.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PERCENTILES = {"p10": 10, "p25": 25, "median": 50, "p75": 75, "p90": 90, "p95": 95}
-STATISTICS = ("mean", "sd", "min", *PERCENTILES, "max", "hotspot")
+MOMENTS = ("skewness", "kurtosis")
+STATISTICS = ("mean", "sd", "min", *PERCENTILES, "max", "hotspot", *MOMENTS)
+_LEAST_MOMENTS = 10  # voxels
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,20 @@ def measure(
     numbers |= dict(zip(PERCENTILES, levels, strict=True))
     found = {name: _value(float(numbers[name]), count) for name in STATISTICS if name in numbers}
     found["hotspot"] = hotspot(samples, hotspot_radius, least_voxels)
-    return found
+    return found | _moments(values)
+
+
+def _moments(values: NDArray[np.float64]) -> dict[str, Value]:
+    """Return skewness and excess kurtosis; few or equal voxels have none."""
+    count, spread = len(values), values - values.mean()
+    variance = float((spread**2).mean())
+    if count < _LEAST_MOMENTS:
+        return {name: Value(float("nan"), "too_small", count) for name in MOMENTS}
+    if not variance > 0:
+        return {name: Value(float("nan"), "constant", count) for name in MOMENTS}
+    skewness = float((spread**3).mean()) / variance**1.5
+    kurtosis = float((spread**4).mean()) / variance**2 - 3
+    return {"skewness": _value(skewness, count), "kurtosis": _value(kurtosis, count)}
 
 
 def hotspot(samples: Samples, radius: float, least_voxels: int) -> Value:
@@ -147,11 +163,12 @@ def hotspot(samples: Samples, radius: float, least_voxels: int) -> Value:
     tree = cKDTree(samples.points)
     near = tree.query_ball_point(samples.points, radius, return_sorted=True)
     sizes = np.array([len(group) for group in near])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    means = np.add.reduceat(samples.values[np.concatenate(near).astype(np.int64)], starts) / sizes
     least = min(least_voxels, int(sizes.max()))
     good = np.flatnonzero((sizes >= least) & (sizes >= sizes.max() / 2))
-    means = np.array([samples.values[near[k]].mean() for k in good])
-    best = int(means.argmax())
-    return _value(float(means[best]), int(sizes[good[best]]))
+    best = int(good[means[good].argmax()])
+    return _value(float(means[best]), int(sizes[best]))
 
 
 def ratios(values: dict[str, Value], reference: Value) -> dict[str, Value]:
@@ -162,6 +179,8 @@ def ratios(values: dict[str, Value], reference: Value) -> dict[str, Value]:
     """
     found = {}
     for name, value in values.items():
+        if name in MOMENTS:
+            continue
         if reference.reason:
             reason = value.reason or f"reference_{reference.reason}"
         else:

@@ -120,7 +120,7 @@ def region_index(
         lesions.points,
         tissue,
     )
-    everywhere = regions.whole_brain(found, tissue)
+    everywhere = _reference_voxels(regions.whole_brain(found, tissue))
     index: RegionIndex = {}
     for label, pieces in lesions.pieces.items():
         own = {name: _cover(piece, space, settings.coverage) for name, piece in pieces.items()}
@@ -128,13 +128,16 @@ def region_index(
         if lesions.plane is not None:
             opposite = regions.contralateral(found, pieces["lesion"].points, lesions.plane, tissue)
         own[regions.CONTRALATERAL] = _reference_voxels(opposite)
-        own[regions.WHOLE_BRAIN] = _reference_voxels(everywhere)
+        own[regions.WHOLE_BRAIN] = everywhere
         index[label] = own
     return index
 
 
 def _cover(piece: Piece, space: SpaceInput, least: float) -> Voxels:
     """Return the native voxels that a region covers, or that it is too small or outside."""
+    nothing = np.zeros((0, 3), dtype=np.int64)
+    if piece.reason or not piece.mask.any():
+        return Voxels(nothing, piece.reason or "empty_region")
     found = coverage(piece.mask, piece.grid, space.grid, space.to_session)
     index = found.index(least)
     if len(index):
@@ -153,20 +156,27 @@ def measure_maps(
 ) -> Iterator[Cell]:
     """Yield every cell of all maps of one space."""
     for image in maps:
+        # all lesions share the whole-brain reference, which is by far the largest region
+        known: dict[int, tuple[Samples, dict[str, Value]]] = {}
         for label, own in index.items():
-            yield from _measure_lesion(space, image, label, own, settings)
+            for voxels in own.values():
+                if id(voxels) not in known:
+                    cloud = _cloud(space, image, voxels)
+                    known[id(voxels)] = cloud, _measure(cloud, image, voxels, settings)
+            measured = {name: known[id(voxels)] for name, voxels in own.items()}
+            yield from _lesion_cells(space, image, label, measured, settings)
 
 
-def _measure_lesion(
+def _lesion_cells(
     space: SpaceInput,
     image: MapInput,
     label: int,
-    own: dict[str, Voxels],
+    measured: dict[str, tuple[Samples, dict[str, Value]]],
     settings: MeasureSettings,
 ) -> Iterator[Cell]:
     """Yield the cells of one lesion in one map."""
-    clouds = {name: _cloud(space, image, voxels) for name, voxels in own.items()}
-    values = {name: _measure(clouds[name], image, own[name], settings) for name in own}
+    clouds = {name: cloud for name, (cloud, _) in measured.items()}
+    values = {name: found for name, (_, found) in measured.items()}
     reference, normalization = _reference(values)
     for name, found in values.items():
         place = (label, name, image.name)

@@ -34,6 +34,9 @@ MAPS = {
         "PHdR2s": "1/s",
         "K1": "1",
         "K2": "1/s",
+        "TTP": "s",
+        "delay": "s",
+        "sRCBV": "1 (standard scale)",
     },
     "dce": {
         "Ktrans": "1/min",

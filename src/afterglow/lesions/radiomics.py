@@ -24,7 +24,8 @@ class RadiomicsSettings:
     """How intensities are discretised, and below which size a family is left out.
 
     ``bins`` is the fixed number of bins over the range of the region, unless ``bin_width`` (in
-    the image's unit, starting at ``lowest``) is given.
+    the image's unit, starting at ``lowest``) is given. ``step`` is the voxel size (mm) that image
+    and region are brought to before; None leaves them as they are.
     """
 
     families: tuple[Family, ...] = FAMILIES
@@ -34,6 +35,7 @@ class RadiomicsSettings:
     min_voxels: int = 10
     min_voxels_texture: int = 64
     min_slices_texture: int = 3
+    step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def extract(
     if count < max(settings.min_voxels, 4):
         raise NotEvaluable("too_small", f"{count} voxels, {settings.min_voxels} needed")
     margin = np.ceil(6.3 / spacing).astype(int)
-    box = _box(mask, margin)
+    box = crop(mask, margin)
     values, inside = np.asarray(image[box], dtype=np.float64), np.asarray(mask[box])
     if not np.isfinite(values[inside]).all():
         raise NotEvaluable("not_finite", "the region holds values that are not finite")
@@ -79,7 +81,7 @@ def extract(
     levels = discretise(values, inside, settings)
     found: dict[str, float] = {}
     left_out: dict[str, str] = {}
-    tight = _box(inside, np.zeros(3, dtype=int))
+    tight = crop(inside, np.zeros(3, dtype=int))
     for family in settings.families:
         reason = _unfit(inside, family, settings)
         if reason:
@@ -91,7 +93,7 @@ def extract(
     return Radiomics(found, left_out)
 
 
-def _box(mask: NDArray[np.bool_], margin: NDArray[np.int64]) -> tuple[slice, ...]:
+def crop(mask: NDArray[np.bool_], margin: NDArray[np.int64]) -> tuple[slice, ...]:
     """Return the bounding box of a mask with a margin in voxels, cut at the image."""
     found = []
     for axis in range(3):

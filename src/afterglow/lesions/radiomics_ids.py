@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from afterglow.lesions.radiomics import Family
+
 IBSI_IDS = {
     "morph_volume": "RNU0",
     "morph_approx_volume": "YEKZ",
@@ -185,3 +191,49 @@ def ibsi_id(name: str) -> str:
         if name.removesuffix(suffix) in IBSI_IDS:
             return IBSI_IDS[name.removesuffix(suffix)]
     return IBSI_IDS.get(name, "")
+
+
+_PREFIXES: dict[str, Family] = {
+    "morph_": "morph",
+    "loc_int_": "loc",
+    "stat_": "stat",
+    "int_hist_": "int_hist",
+    "ivh_": "ivh",
+}
+_DIRECTED = ("cm_", "rlm_")
+
+
+def family_of(name: str) -> Family:
+    """Return the family of a feature.
+
+    Examples
+    --------
+    >>> family_of("ivh_volume_at_intensity_10"), family_of("szm_zone_percentage")
+    ('ivh', 'texture')
+    """
+    for prefix, family in _PREFIXES.items():
+        if name.startswith(prefix):
+            return family
+    return "texture"
+
+
+@cache
+def names_of(family: Family) -> tuple[str, ...]:
+    """Return the names of all features of a family.
+
+    Examples
+    --------
+    >>> names_of("loc")
+    ('loc_int_local_peak', 'loc_int_global_peak')
+    """
+    found: list[str] = []
+    for name in IBSI_IDS:
+        if family_of(name) != family:
+            continue
+        if name.startswith(_DIRECTED):
+            found += [f"{name}_averaged", f"{name}_merged"]
+        elif family == "ivh" and not name.endswith("difference"):
+            found += [f"{name}_10", f"{name}_90"]
+        else:
+            found.append(name)
+    return tuple(found)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LESION_REGIONS = ("lesion", "core", "rim", "shell")
+LESION_REGIONS = ("lesion", "enhancing", "necrosis", "rim", "shell", "flair", "treated")
 CONTRALATERAL = "contralateral_nawm"
 WHOLE_BRAIN = "whole_brain_nawm"
 
@@ -63,10 +63,19 @@ class ReferenceSettings:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A mask on a small grid of its own, cut out of a larger one."""
+    """A mask on a small grid of its own, cut out of a larger one.
+
+    ``reason`` says why the mask is empty although nobody knows that there is nothing.
+    """
 
     mask: NDArray[np.bool_]
     grid: Grid
+    reason: str = ""
+
+    @property
+    def volume(self) -> float:
+        """Volume by counting voxels, mL."""
+        return float(self.mask.sum()) * self.grid.voxel_volume / 1000
 
     @property
     def points(self) -> NDArray[np.float64]:
@@ -81,11 +90,11 @@ def lesion_regions(
     rim: float,
     shell: float,
 ) -> dict[int, dict[str, Piece]]:
-    """Return the regions of every lesion, by label and name.
+    """Return the regions of every lesion that its mask alone tells, by label and name.
 
-    ``core`` is what lies deeper than ``rim`` mm under the surface, ``rim`` the rest of the
-    lesion, ``shell`` what lies within ``shell`` mm outside of the surface, in the brain and in
-    no lesion. The surface lies half a voxel beyond the outermost voxel centers.
+    ``rim`` is what lies within ``rim`` mm under the surface of the ``lesion``, ``shell`` what lies
+    within ``shell`` mm outside of it, in the brain and in no lesion. The surface lies half a voxel
+    beyond the outermost voxel centers. All pieces of a lesion share one box.
     """
     from scipy import ndimage
 
@@ -94,7 +103,7 @@ def lesion_regions(
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
-        room = _grow(box, np.ceil(shell / grid.spacing).astype(int) + 2, labels.shape)
+        room = grow(box, np.ceil(shell / grid.spacing).astype(int) + 2, labels.shape)
         part = labels[room]
         own = part == number
         depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=grid.spacing)
@@ -103,14 +112,13 @@ def lesion_regions(
         around = ~own & (beyond <= shell) & (part == 0)
         if brain is not None:
             around &= brain[room]
-        small = _cut(grid, room)
-        masks = {"lesion": own, "core": own & (depth > rim), "rim": own & (depth <= rim)}
-        masks["shell"] = around
-        found[number] = {name: Piece(masks[name], small) for name in LESION_REGIONS}
+        small = cut(grid, room)
+        masks = {"lesion": own, "rim": own & (depth <= rim), "shell": around}
+        found[number] = {name: Piece(mask, small) for name, mask in masks.items()}
     return found
 
 
-def _cut(grid: Grid, room: tuple[slice, ...]) -> Grid:
+def cut(grid: Grid, room: tuple[slice, ...]) -> Grid:
     """Return the grid of a box of slices."""
     corner = np.array([part.start for part in room], dtype=np.float64)
     affine = grid.affine.copy()
@@ -119,7 +127,7 @@ def _cut(grid: Grid, room: tuple[slice, ...]) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), affine)
 
 
-def _grow(
+def grow(
     box: tuple[slice, ...], by: NDArray[np.int64], shape: tuple[int, ...]
 ) -> tuple[slice, ...]:
     """Return a box of slices grown by ``by`` voxels and cut at the image."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.lesions.features import STATISTICS, Value
+from afterglow.lesions.features import MOMENTS, STATISTICS, Value
 from afterglow.perfusion.dsc_normalization import fractional_tumor_burden
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ UNITS = {"nPSRln": "1 (natural logarithm)", BURDEN: "fraction"}
 SOURCE = {made: source for source, made in RELATIVE.items()} | {BURDEN: "CBV"}
 """The map that a relative measure is made of."""
 
-_LOCATION = tuple(name for name in STATISTICS if name != "sd")
+_LOCATION = tuple(name for name in STATISTICS if name not in {"sd", *MOMENTS})
 
 
 def relative_values(image: str, ratios: dict[str, Value]) -> Iterator[tuple[str, str, Value]]:

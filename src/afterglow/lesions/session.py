@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from afterglow.lesions import dynamics
-from afterglow.lesions import edema as flair_edema
+from afterglow.lesions import anatomy, dynamics
+from afterglow.lesions.anatomy import Anatomy
 from afterglow.lesions.basis import with_basis
 from afterglow.lesions.features import Value
-from afterglow.lesions.inputs import Find, load_grid, load_maps, load_space
+from afterglow.lesions.inputs import Find, load_maps, load_space
 from afterglow.lesions.measure import (
     Cell,
     LesionInput,
@@ -18,12 +18,18 @@ from afterglow.lesions.measure import (
     measure_maps,
     region_index,
 )
+from afterglow.lesions.measure_radiomics import anatomy_radiomics, perfusion_radiomics
 from afterglow.lesions.regions import Plane, ReferenceSettings, lesion_regions
 from afterglow.lesions.shape import Shape, describe
+from afterglow.lesions.treated import treated_volumes
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from afterglow.config.features import FeaturesConfig
     from afterglow.lesions.curves import Curve
+    from afterglow.lesions.dose import Dose
     from afterglow.lesions.grids import Grid
     from afterglow.lesions.masks import Labels
 
@@ -34,6 +40,8 @@ SHAPE_UNITS = {
     "sphericity": "ratio",
     "surface": "mm2",
 }
+PART_REGIONS = ("enhancing", "necrosis", "flair", "treated")
+"""Regions whose volume is a measurement of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +52,7 @@ class SessionLesions:
     grid: Grid
     lesions: LesionInput
     anat: Mapping[str, Any]
+    anatomy: Anatomy
     config: FeaturesConfig
     find: Find
 
@@ -55,15 +64,25 @@ class SessionLesions:
         grid: Grid,
         anat: Mapping[str, Any],
         config: FeaturesConfig,
+        parts: str | None = None,
+        doses: Sequence[tuple[Dose, NDArray[np.float64]]] = (),
     ) -> SessionLesions:
-        """Return the regions of every lesion; ``anat`` is empty where that stage has no result."""
-        brain = None
-        if anat:
-            mask, own = load_grid(find(anat["brain"]))
-            brain = mask > 0.5 if own.shape == grid.shape else None
-        pieces = lesion_regions(labels.data, grid, brain, config.rim, config.shell)
+        """Return the regions of every lesion; ``anat`` is empty where that stage has no result.
+
+        ``parts`` is the path of a given mask of parts; ``doses`` are the subject's plans, each
+        with the way from this session's world to that of the dose, the earliest first.
+        """
+        images = Anatomy.load(find, anat, grid, parts)
+        pieces = lesion_regions(labels.data, grid, images.brain, config.rim, config.shell)
+        anatomy.add_parts(pieces, labels.data, images, config.min_voxels_necrosis)
+        anatomy.add_edema(pieces, labels.data, images)
+        treated: dict[int, Any] = {}
+        masks = {label: own["lesion"] for label, own in pieces.items()}
+        for dose, move in doses:
+            treated = treated_volumes(dose, move, masks, config.treated_share) | treated
+        anatomy.add_treated(pieces, treated, grid, "" if doses else "no_dose")
         plane = Plane.of(anat["midsagittal"]) if anat.get("midsagittal") else None
-        return cls(labels, grid, LesionInput(pieces, plane), anat, config, find)
+        return cls(labels, grid, LesionInput(pieces, plane), anat, images, config, find)
 
     @property
     def tissue(self) -> ReferenceSettings:
@@ -102,43 +121,48 @@ class Measured:
 
 def measure_shapes(
     session: SessionLesions,
-) -> tuple[list[Cell], dict[int, Shape], dict[int, float]]:
-    """Return shape cells, shapes and edema volumes (mL) by label."""
-    shapes = {
-        label: describe(pieces["lesion"].mask, pieces["lesion"].grid)
-        for label, pieces in session.lesions.pieces.items()
-    }
-    edema = _edema(session)
-    cells = []
-    for label, shape in shapes.items():
+) -> tuple[list[Cell], dict[int, Shape], dict[int, Value]]:
+    """Return cells of size, shape and radiomics; shapes and edema volumes (mL) by label."""
+    cells: list[Cell] = []
+    shapes: dict[int, Shape] = {}
+    edema: dict[int, Value] = {}
+    for label, pieces in session.lesions.pieces.items():
+        shape = describe(pieces["lesion"].mask, pieces["lesion"].grid)
+        shapes[label] = shape
         small = shape.n_voxels < session.config.min_voxels_anatomy
         for name, unit in SHAPE_UNITS.items():
             number = float(getattr(shape, name))
             reason = "too_small" if small and name in {"sphericity", "surface"} else ""
             value = Value(float("nan") if reason else number, reason, shape.n_voxels)
-            cells.append(Cell(label, "lesion", "shape", name, value, unit, "none", "T1w"))
-        cells.append(_edema_cell(label, edema.get(label), shape))
+            cells.append(_shape_cell(label, "lesion", name, value, unit))
+        volumes = dict(_volumes(pieces))
+        for name, value in volumes.items():
+            cells.append(_shape_cell(label, name, "volume", value, "mL"))
+        for region, name in (("flair", "edema_ratio"), ("necrosis", "necrosis_share")):
+            cells.append(_shape_cell(label, "lesion", name, _over(volumes[region], shape), "ratio"))
+        edema[label] = volumes["flair"]
+    cells += anatomy_radiomics(
+        session.lesions.pieces, session.labels.data, session.anatomy, session.config.radiomics
+    )
     return cells, shapes, edema
 
 
-def _edema_cell(label: int, volume: float | None, shape: Shape) -> Cell:
-    value = Value(float("nan"), "no_flair") if volume is None else Value(volume / shape.volume)
-    return Cell(label, "lesion", "shape", "edema_ratio", value, "ratio", "none", "T1w")
+def _volumes(pieces: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Yield the volume (mL) of every part, or why it is unknown."""
+    for name in PART_REGIONS:
+        piece = pieces[name]
+        if piece.reason:
+            yield name, Value(float("nan"), piece.reason)
+        else:
+            yield name, Value(piece.volume, "", int(piece.mask.sum()))
 
 
-def _edema(session: SessionLesions) -> dict[int, float]:
-    """Return the edema volume by label, empty without a FLAIR series on the session's grid."""
-    anat = session.anat
-    if not (anat.get("flair") and anat.get("probseg") and session.labels.numbers):
-        return {}
-    flair, grid = load_grid(session.find(anat["flair"]))
-    space = load_space(session.find, anat, "T1w")
-    if space is None or grid.shape != session.grid.shape:
-        return {}
-    bright = flair_edema.hyperintensity(flair, space.white_matter, space.brain)
-    if bright is None:
-        return {}
-    return flair_edema.edema_volumes(bright, session.labels.data, space.csf, session.grid)
+def _over(volume: Value, shape: Shape) -> Value:
+    return Value(volume.value / shape.volume, volume.reason, volume.n_voxels)
+
+
+def _shape_cell(label: int, region: str, name: str, value: Value, unit: str) -> Cell:
+    return Cell(label, region, "shape", name, value, unit, "none", "T1w")
 
 
 def measure_perfusion(
@@ -151,6 +175,7 @@ def measure_perfusion(
     index = region_index(space, session.lesions, session.perfusion, session.tissue)
     maps = [m for m in load_maps(find, stage, space.grid) if m.name != "rCBV"]
     cells = list(measure_maps(space, maps, index, session.perfusion))
+    cells += perfusion_radiomics(space, maps, index, session.config.radiomics)
     curves = dynamics.curves_of(find, name, stage, index)
     if name == "dsc" and curves:
         cells += dynamics.curve_cells(curves, index, stage, session.config.min_voxels_perfusion)

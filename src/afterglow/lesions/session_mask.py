@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afterglow.bids.images import load_nifti, save_nifti
-from afterglow.bids.sidecars import read_json, write_json
+from afterglow.bids.images import save_nifti
+from afterglow.bids.sidecars import write_json
 from afterglow.errors import NotEvaluable
-from afterglow.lesions.dose import dose_of
 from afterglow.lesions.enhancement import Enhancement, blob_candidates, enhancement
 from afterglow.lesions.external import run_segmenter
 from afterglow.lesions.grids import Grid
-from afterglow.lesions.inputs import load_grid, load_labels, transform
+from afterglow.lesions.inputs import load_grid, load_labels
 from afterglow.lesions.masks import Labels
+from afterglow.lesions.neighbours import doses, neighbours
 from afterglow.lesions.seeding import moved_seeds, treated_seeds, without_doubles
 from afterglow.lesions.segmentation import METHOD, GrowSettings, Seed, Segmented, segment
 
@@ -135,50 +134,18 @@ def _detected(
 
 def _seeds(job: Job, anat: State, grid: Grid) -> list[Seed]:
     """Return seeds from the sessions that arrived before this one, the latest first."""
-    own = transform(job.path, anat.summary, "T1w_to_reference")
-    own = np.eye(4) if own is None else own
-    bids = {s.session: s for s in job.upstream.get("bids", [])}
-    others = {s.session: s for s in job.upstream.get("anat", []) if s.done}
     made = {s.session: s for s in job.upstream.get("features", []) if s.done}
     groups = []
-    for session in sorted(bids, key=str, reverse=True):
-        there = others.get(session)
-        if there is None or not bids[session].done or not _usable(there, anat):
-            continue
-        move = np.eye(4)
-        if session != job.session:
-            back = transform(job.path, there.summary, "T1w_to_reference")
-            move = np.linalg.inv(np.eye(4) if back is None else back) @ own
-        path = bids[session].summary.get("mask")
-        if session in made:
-            path = path or made[session].summary.get("mask")
-        if path and session != job.session:
+    for near in neighbours(job, anat):
+        path = near.images.get("mask")
+        if near.session in made:
+            path = path or made[near.session].summary.get("mask")
+        if path and near.session != job.session:
             labels, source = load_labels(job.path, path)
-            groups.append(moved_seeds(labels.data, source, grid, move, f"ses-{session}"))
-        groups.append(_treated(job, bids[session].summary, grid, move))
+            name = f"ses-{near.session}"
+            groups.append(moved_seeds(labels.data, source, grid, near.move, name))
+        groups += [treated_seeds(d, grid, near.move, "treated_volume") for d in doses(job, near)]
     return without_doubles(groups)
-
-
-def _usable(there: State, anat: State) -> bool:
-    """Return whether both sessions are registered to the reference, or are the same one."""
-    same = there.session == anat.session
-    both = bool(there.summary.get("longitudinal")) and bool(anat.summary.get("longitudinal"))
-    return same or both
-
-
-def _treated(job: Job, summary: Mapping[str, Any], grid: Grid, move: Any) -> list[Seed]:
-    """Return seeds from the dose given along with a session's images."""
-    found = []
-    for item in summary.get("objects") or []:
-        if item["kind"] != "dose":
-            continue
-        values, affine = load_nifti(job.path(item["path"]))
-        try:
-            dose = dose_of(values, affine, read_json(job.path(item["sidecar"])))
-        except NotEvaluable:
-            continue
-        found += treated_seeds(dose, grid, move, "treated_volume")
-    return found
 
 
 def _write(job: Job, made: SessionMask) -> None:

@@ -156,12 +156,17 @@ class Dag:
         """Add the features of a subject in order of arrival.
 
         Without a given mask, lesions are sought where the sessions that arrived earlier show them;
-        later ones are left out, so that no scan changes what was measured before it.
+        with one, only the doses that came with them are of use. Later ones are left out, so that
+        no scan changes what was measured before it.
         """
         earlier: list[JobId] = []
+        planned: list[JobId] = []
         for row in sorted(rows, key=lambda r: (r["arrival"], r["session"])):
-            more = () if given_masks(row) else tuple(earlier)
-            self._add_session(STAGES["features"], row, more)
+            self._add_session(
+                STAGES["features"], row, tuple(planned if given_masks(row) else earlier)
+            )
+            if "RTDOSE" in (row.get("objects") or ()):
+                planned += [(name, subject, row["session"]) for name in ("bids", "anat")]
             names = ("bids", "anat") if given_masks(row) else ("bids", "anat", "features")
             earlier += [(name, subject, row["session"]) for name in names]
 

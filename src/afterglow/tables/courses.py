@@ -6,8 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afterglow.lesions.growth import change_per_month, growth_exponent
 from afterglow.lesions.rano import LesionAt, PatientResponse, patient_response
-from afterglow.lesions.response import Course, ResponseSettings, lesion_response, measurable
+from afterglow.lesions.response import (
+    Course,
+    ResponseSettings,
+    exceeds_noise,
+    lesion_response,
+    measurable,
+)
 from afterglow.tables.clinical import Outcome, People, Place, Treatment
 from afterglow.tables.identities import Identities
 from afterglow.tables.mask_facts import Facts
@@ -33,7 +40,7 @@ def measured_rows(study: StudyStates, identities: Identities, find: Find) -> lis
         for part in pq.read_table(find(summary["lesions"])).to_pylist():
             label = int(part["label"])
             lesion = identities.lesion_id(subject, session, label)
-            edema = part["edema_volume"]
+            edema, why = part["edema_volume"], part.pop("edema_reason")
             rows.append(
                 {
                     "center": plan["center"],
@@ -43,7 +50,7 @@ def measured_rows(study: StudyStates, identities: Identities, find: Find) -> lis
                     "state": identities.states.get((subject, session, label)),
                     **part,
                     "edema_ratio": None if edema is None else edema / part["volume"],
-                    "reason": "" if edema is not None else "edema: no_flair",
+                    "reason": f"edema: {why}" if why else "",
                 }
             )
     return rows + _absent_rows(study, identities)
@@ -138,11 +145,7 @@ def add_responses(
     rows: Sequence[dict[str, Any]], order: Mapping[tuple[str, str], int], settings: ResponseSettings
 ) -> None:
     """Add changes and lesion responses; ``order`` places (subject, session) in time."""
-    courses: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        courses.setdefault((row["subject"], row["lesion_id"]), []).append(row)
-    for course in courses.values():
-        course.sort(key=lambda r: (order[r["subject"], r["session"]], r["label"]))
+    for course in _courses(rows, order).values():
         _respond(course, "longest_diameter", "diameter", settings)
         _respond(course, "volume", "volume", settings.for_volume())
         for row in course:
@@ -155,11 +158,63 @@ def add_responses(
                 )
 
 
+def add_growth(
+    rows: Sequence[dict[str, Any]],
+    order: Mapping[tuple[str, str], int],
+    days: Mapping[tuple[str, str], float],
+    repeatability: Mapping[str, float],
+) -> None:
+    """Add change per month, whether changes exceed noise, and the exponent of growth.
+
+    ``days`` are those of (subject, session) where known; ``repeatability`` holds coefficients of
+    variation of ``volume`` and ``longest_diameter``, where a study knows them.
+    """
+    for course in _courses(rows, order).values():
+        when = [days.get((r["subject"], r["session"])) for r in course]
+        for size, name in (("volume", "volume"), ("longest_diameter", "diameter")):
+            sizes = _sizes(course, size)
+            noise = repeatability.get(size)
+            for row, rate in zip(course, change_per_month(when, sizes), strict=True):
+                row[f"{name}_change_month"] = rate
+                if noise is not None:
+                    row[f"{name}_change_real"] = _real(row[f"{name}_change_baseline"], noise)
+        volumes = _sizes(course, "volume")
+        dated = [float("nan") if day is None else day for day in when]
+        for k, row in enumerate(course, start=1):
+            found = growth_exponent(dated[:k], volumes[:k], repeatability.get("volume"))
+            row["growth_exponent"] = found.exponent
+            row["growth_exponent_low"], row["growth_exponent_high"] = found.low, found.high
+            row["growth_reason"] = found.reason
+
+
+def _real(change: float | None, within_cv: float) -> bool | None:
+    """Return whether a change (%) exceeds the limits of repeatability, None without a change."""
+    if change is None or not change > -100:
+        return None if change is None or change != change else True  # noqa: PLR0124  NaN
+    return exceeds_noise(1.0, 1 + change / 100, within_cv)
+
+
+def _courses(
+    rows: Sequence[dict[str, Any]], order: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return the rows of every lesion in order of time."""
+    courses: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        courses.setdefault((row["subject"], row["lesion_id"]), []).append(row)
+    for course in courses.values():
+        course.sort(key=lambda r: (order[r["subject"], r["session"]], r["label"]))
+    return courses
+
+
+def _sizes(course: Sequence[Mapping[str, Any]], name: str) -> tuple[float, ...]:
+    return tuple(float("nan") if row.get(name) is None else row[name] for row in course)
+
+
 def _respond(
     course: Sequence[dict[str, Any]], size: str, name: str, settings: ResponseSettings
 ) -> None:
-    sizes = tuple(float("nan") if r.get(size) is None else r[size] for r in course)
-    for row, change in zip(course, lesion_response(Course(sizes), settings), strict=True):
+    answers = lesion_response(Course(_sizes(course, size)), settings)
+    for row, change in zip(course, answers, strict=True):
         row[f"{name}_change_baseline"] = change.from_baseline
         row[f"{name}_change_nadir"] = change.from_nadir
         row[f"response_{name}"] = change.response

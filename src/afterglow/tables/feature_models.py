@@ -30,20 +30,35 @@ class FeatureRow(Row):
     lesion_id: str = column(LESION, source="identity")
     label: int = column("Label in the session's mask.", source="bids")
     region: str = column(
-        "Region of the lesion, or the reference tissue chosen for it.",
+        "Region of the lesion, or the reference tissue chosen for it. `enhancing` and `necrosis`"
+        " are parts of `lesion` by enhancement, `rim` and `shell` go by distance from its surface,"
+        " `flair` is the hyperintensity around it, `treated` what received at least a set share of"
+        " the largest dose.",
         source="features",
-        values=("lesion", "core", "rim", "shell", "contralateral_nawm", "whole_brain_nawm"),
+        values=(
+            "lesion",
+            "enhancing",
+            "necrosis",
+            "rim",
+            "shell",
+            "flair",
+            "treated",
+            "contralateral_nawm",
+            "whole_brain_nawm",
+        ),
     )
     map: str = column(
         "Map measured. Made beside reference tissue: `rCBV` (leakage-corrected CBV), `rPH` (peak"
         " height of delta R2*), `nPSRln` (logarithm of relative PSR), `FTB` (fractional tumor"
-        " burden by rCBV); `sRCBV` is on a standard scale; `shape` is the mask itself.",
+        " burden by rCBV); `sRCBV` is on a standard scale; `shape` is the mask itself; `T1w` (after"
+        " contrast) and `FLAIR` are over the median of white matter.",
         source="features",
     )
     statistic: str = column(
         "mean, sd, min, p10, p25, median, p75, p90, p95, max; `hotspot`: largest mean within a"
-        " ball; `curve`: from the mean curve of the region; `ratio_*`: over the median of the"
-        " reference tissue.",
+        " ball; `skewness` and `kurtosis` (excess); `curve`: from the mean curve of the region;"
+        " `ratio_*`: over the median of the reference tissue; where the model is `ibsi`, the name"
+        " of a feature of the Image Biomarker Standardisation Initiative.",
         source="features",
     )
     value: float | None = column("The number, in `unit`.", source="features")

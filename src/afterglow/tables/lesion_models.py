@@ -69,6 +69,35 @@ class LesionRow(Row):
     diameter_change_nadir: float | None = column(
         "Change of longest diameter from the smallest earlier one.", unit="%"
     )
+    volume_change_month: float | None = column(
+        "Change of volume per month since the last session that shows the lesion, compounded.",
+        unit="%",
+    )
+    diameter_change_month: float | None = column(
+        "Change of longest diameter per month since the last such session, compounded.", unit="%"
+    )
+    volume_change_real: bool | None = column(
+        "Change of volume from baseline exceeds the limits of repeatability; absent where the study"
+        " names no coefficient of variation of `volume`."
+    )
+    diameter_change_real: bool | None = column(
+        "Change of diameter from baseline exceeds the limits of repeatability; absent where the"
+        " study names no coefficient of variation of `longest_diameter`."
+    )
+    growth_exponent: float | None = column(
+        "Exponent b of dV/dt = a V^b over the volumes that grew one after the other up to here."
+    )
+    growth_exponent_low: float | None = column("Its lower 95 % limit, by profile likelihood.")
+    growth_exponent_high: float | None = column("Its upper 95 % limit, by profile likelihood.")
+    growth_reason: str | None = column(
+        "Why there is no exponent of growth; empty where there is one.",
+        values=(
+            "fewer_than_three_growing",
+            "no_repeatability",
+            "not_identifiable",
+            "no_dates",
+        ),
+    )
     response_diameter: str | None = column(
         "Response of the lesion by longest diameter.",
         values=("baseline", "CR", "PR", "SD", "PD", "not_evaluable"),

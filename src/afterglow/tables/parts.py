@@ -10,6 +10,7 @@ from afterglow.tables.write import nulls_for_nan, write_arrow
 
 if TYPE_CHECKING:
     from afterglow.lesions.curves import Curve
+    from afterglow.lesions.features import Value
     from afterglow.lesions.measure import Cell
     from afterglow.lesions.shape import Shape
 
@@ -90,9 +91,9 @@ def write_curves(curves: Iterable[Curve], record_id: str, path: Path) -> None:
 
 
 def write_lesions(
-    shapes: dict[int, Shape], edema: dict[int, float], record_id: str, path: Path
+    shapes: dict[int, Shape], edema: dict[int, Value], record_id: str, path: Path
 ) -> None:
-    """Write size and shape of every lesion; ``edema`` in mL by label, absent where unknown."""
+    """Write size and shape of every lesion; ``edema`` is its volume in mL by label."""
     import pyarrow as pa
 
     names = ["volume", "longest_diameter", "perpendicular_diameter", "sphericity", "surface"]
@@ -102,10 +103,12 @@ def write_lesions(
         row: dict[str, Any] = {"label": label, "record_id": record_id}
         row |= {name: getattr(shape, name) for name in (*names, *counts)}
         row |= dict(zip(("centroid_x", "centroid_y", "centroid_z"), shape.centroid, strict=True))
-        row["edema_volume"] = edema.get(label)
+        row["edema_volume"] = edema[label].value
+        row["edema_reason"] = edema[label].reason
         rows.append(row)
     floats = [*names, "centroid_x", "centroid_y", "centroid_z", "edema_volume"]
     fields = [("label", pa.int64()), *((name, pa.float64()) for name in floats)]
-    fields += [*((name, pa.int64()) for name in counts), ("record_id", pa.string())]
+    fields += [(name, pa.int64()) for name in counts]
+    fields += [("edema_reason", pa.string()), ("record_id", pa.string())]
     table = nulls_for_nan(pa.Table.from_pylist(rows, schema=pa.schema(fields)))
     write_arrow(table, path, PART)

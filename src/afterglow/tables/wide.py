@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from afterglow.lesions.radiomics_ids import ibsi_id
+from afterglow.tables.changes import Changes, described
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CHANGE = ".change_baseline"
-CHANGE_NADIR = ".change_nadir"
 Key = tuple[str, str, str, str, int]
 
 
@@ -95,73 +96,9 @@ def _assembled(
     )
 
 
-def change_columns(
-    wide: Wide, order: Mapping[tuple[str, str], int], statistics: Sequence[str]
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Return changes (%) of the lesion region from baseline and, for sizes, from nadir.
-
-    The baseline of a lesion is its first session with a positive value, the nadir the smallest
-    earlier value.
-
-    Parameters
-    ----------
-    wide : Wide
-        The matrix.
-    order : mapping
-        Place in time of every (subject, session).
-    statistics : sequence of str
-        Statistics whose change is wanted.
-    """
-    chosen = [
-        (k, name)
-        for k, name in enumerate(wide.names)
-        if name.split(".")[1] == "lesion" and name.rsplit(".", 1)[-1] in statistics
-    ]
-    courses: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(wide.keys):
-        courses.setdefault((key[1], key[3]), []).append(row)
-    for rows in courses.values():
-        rows.sort(key=lambda r: (order[wide.keys[r][1], wide.keys[r][2]], wide.keys[r][4]))
-    block = wide.values[:, [k for k, _ in chosen]]
-    baseline, nadir = _changes(block, list(courses.values()))
-    names: list[str] = []
-    columns: list[NDArray[np.float64]] = []
-    for place, (_, name) in enumerate(chosen):
-        names.append(name + CHANGE)
-        columns.append(baseline[:, place])
-        if name.startswith("shape."):
-            names.append(name + CHANGE_NADIR)
-            columns.append(nadir[:, place])
-    stacked = np.stack(columns, axis=1) if columns else np.zeros((len(wide.keys), 0))
-    return names, stacked
-
-
-def _changes(
-    values: NDArray[np.float64], courses: Sequence[Sequence[int]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the change (%) of every cell from the first and from the smallest earlier value.
-
-    All lesions advance together, one session at a time.
-    """
-    baseline = np.full(values.shape, np.nan)
-    nadir = np.full(values.shape, np.nan)
-    first = np.full((len(courses), values.shape[1]), np.nan)
-    lowest = first.copy()
-    for step in range(max((len(rows) for rows in courses), default=0)):
-        there = np.array([k for k, rows in enumerate(courses) if len(rows) > step])
-        rows = np.array([courses[k][step] for k in there])
-        now = values[rows]
-        baseline[rows] = 100 * (now / first[there] - 1)
-        nadir[rows] = 100 * (now / lowest[there] - 1)
-        usable = np.where(now > 0, now, np.nan)
-        first[there] = np.where(np.isnan(first[there]), usable, first[there])
-        lowest[there] = np.fmin(lowest[there], usable)
-    return baseline, nadir
-
-
 def wide_table(
     wide: Wide,
-    changes: tuple[list[str], NDArray[np.float64]],
+    changes: Changes,
     facts: Mapping[Key, Mapping[str, Any]],
 ) -> tuple[Any, list[Any]]:
     """Return the wide table and the fields beyond the model.
@@ -170,21 +107,21 @@ def wide_table(
     ----------
     wide : Wide
         The matrix.
-    changes : tuple
-        Names and values of the change columns.
+    changes : Changes
+        The change columns.
     facts : mapping
         Rows of `lesions` by key, for the columns of the model.
     """
     import pyarrow as pa
 
     fields = [
-        pa.field(name, pa.float64(), metadata={"unit": unit, "definition": _definition(name)})
+        pa.field(name, pa.float64(), metadata=_facts(name, unit))
         for name, unit in zip(wide.names, wide.units, strict=True)
     ]
-    fields += [
-        pa.field(name, pa.float64(), metadata={"unit": "%", "definition": _definition(name)})
-        for name in changes[0]
-    ]
+    for name in changes.names:
+        base, unit, words = described(name)
+        told = {"unit": unit, "definition": words + _definition(base)}
+        fields.append(pa.field(name, pa.float64(), metadata=told))
     columns: dict[str, Any] = {
         name: pa.array([key[k] for key in wide.keys], pa.int64() if k == 4 else pa.string())
         for k, name in enumerate(("center", "subject", "session", "lesion_id", "label"))
@@ -193,18 +130,19 @@ def wide_table(
         values = [facts.get(key, {}).get(name) for key in wide.keys]
         columns[name] = pa.array(values, kind)
     columns["record_id"] = pa.array(wide.records, pa.string())
-    matrix = np.concatenate([wide.values, changes[1]], axis=1)
+    matrix = np.concatenate([wide.values, changes.values], axis=1)
     for k, field in enumerate(fields):
         columns[field.name] = pa.array(np.ascontiguousarray(matrix[:, k]))
     return pa.table(columns), fields
 
 
+def _facts(name: str, unit: str) -> dict[str, str]:
+    """Return unit, definition and, where it has one, the permanent IBSI id of a column."""
+    code = ibsi_id(name.rpartition(".")[2])
+    return {"unit": unit, "definition": _definition(name)} | ({"ibsi": code} if code else {})
+
+
 def _definition(name: str) -> str:
     """Return what a column of the matrix is, in terms of `features`."""
-    base, change = name, ""
-    for suffix, words in ((CHANGE, "change from baseline of "), (CHANGE_NADIR, "from nadir of ")):
-        if name.endswith(suffix):
-            base = name.removesuffix(suffix)
-            change = words if words.startswith("change") else f"change {words}"
-    image, region, statistic = base.split(".")
-    return f"{change}features: map {image}, region {region}, statistic {statistic}"
+    image, region, statistic = name.split(".")
+    return f"features: map {image}, region {region}, statistic {statistic}"

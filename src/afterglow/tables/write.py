@@ -156,16 +156,16 @@ def record_digest(table: Any) -> str:
 
 def nulls_for_nan(table: Any) -> Any:
     """Return a table whose float columns hold null instead of NaN."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as kinds
 
-    for place, field in enumerate(table.schema):
-        if kinds.is_floating(field.type):
-            values = table.column(place)
-            bad = pc.is_nan(values)
-            if pc.any(bad).as_py():
-                table = table.set_column(place, field, pc.if_else(bad, None, values))
-    return table
+    columns = []
+    for field, values in zip(table.schema, table.columns, strict=True):
+        bad = pc.is_nan(values) if kinds.is_floating(field.type) else None
+        found = bad is not None and pc.any(bad).as_py()
+        columns.append(pc.if_else(bad, None, values) if found else values)
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def _from_rows(rows: Iterable[Mapping[str, Any]], schema: Any, model: type[Row]) -> Any:
