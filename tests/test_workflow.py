@@ -18,7 +18,7 @@ from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
 from afterglow.provenance.dag import JobId, load_dag
 from afterglow.provenance.leaves import leaves_of
-from afterglow.provenance.lineage import _walk
+from afterglow.provenance.lineage import Walk
 from afterglow.provenance.plan import Reason, plan_json
 from afterglow.provenance.records import read_state
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process
@@ -300,12 +300,11 @@ def test_plan_json_has_the_agreed_shape(study: FakeStudy) -> None:
 
 
 def test_a_chain_ends_in_hashed_instances(study: FakeStudy) -> None:
-    nodes: dict[str, dict[str, object]] = {}
-    key = load_dag(study.load()).of("features", "s1", "20190101").key
-    _walk(study.out, key, "dce", nodes, [])
-    assert {node["stage"] for node in nodes.values()} == {"features", "dsc", "anat", "bids"}
-    leaves = leaves_of(study.out, nodes, {}, None, "dce")
+    walk = Walk(study.out, skip="dce")
+    walk.follow(load_dag(study.load()).of("features", "s1", "20190101").key)
+    assert {node["stage"] for node in walk.nodes.values()} == {"features", "dsc", "anat", "bids"}
+    leaves = leaves_of(study.out, walk.nodes, {}, [], "dce")
     assert [(leaf["center"], leaf["sop"]) for leaf in leaves] == [("north", "0123456789ab")]
-    assert leaves_of(study.out, nodes, {}, None, "dsc") == [], (
+    assert leaves_of(study.out, walk.nodes, {}, [], "dsc") == [], (
         "series of the other modality are left out"
     )

@@ -110,7 +110,7 @@ def trace_row(root: Path, table: str, row: Mapping[str, Any], column: str | None
     files = [name for name in sources if name in SITE_FILES]
     read = _state_key(root, producer(root, table), None, None) if files else None
     skip = _other_modality(root, row, column)
-    walk = _Walk(root, skip, row.get("subject") if "tables" in sources else None)
+    walk = Walk(root, skip, row.get("subject") if "tables" in sources else None)
     for key in keys:
         walk.follow(key)
     walk.add(read)
@@ -169,10 +169,10 @@ def _state_key(root: Path, stage: str, subject: str | None, session: str | None)
     return state.key if state else None
 
 
-class _Walk:
+class Walk:
     """Records met on the way up, and which read what of which."""
 
-    def __init__(self, root: Path, skip: str | None, subject: str | None) -> None:
+    def __init__(self, root: Path, skip: str | None, subject: str | None = None) -> None:
         self.root, self.skip, self.subject = root, skip, subject
         self.nodes: dict[str, dict[str, Any]] = {}
         self.edges: list[dict[str, Any]] = []
