@@ -2,11 +2,12 @@
 
     python benchmarks/anat_accuracy.py DEMO_DIR [--size small]
 
-Prints, per session: Dice of the brain mask; target registration errors over the voxels of the true
-brain (median and 95th percentile, mm) within session, over time, and of DSC and DCE to T1w; errors
-of frame motion (mm and degrees, 95th percentile and largest over the frames that were kept) with
-the bolus present; and the verdicts. The errors of DSC are those of the rigid transform; where the
-phantom distorts its EPI, the displacement that no rigid transform can undo is printed beside it.
+Prints a row per session: Dice of the brain mask; target registration errors over the voxels of the
+true brain (median/95th percentile, mm) within session, over time, and of DSC and DCE to T1w; errors
+of frame motion (mm and degrees, 95th percentile/largest over the frames that were kept) with the
+bolus present; and the verdicts that did not pass. `dsc` is the error against the head's pose;
+`dsc_with_epi` holds every brain voxel of the EPI to where its content comes from, distortion
+included, and `dsc_warped` the same with `anat.epi_deformation`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from scipy import ndimage
 
 from afterglow.anat.transforms import apply, invert, rigid, rigid_parameters
 from afterglow.bids.images import load_nifti
-from afterglow.phantom import atlas
+from afterglow.phantom import anatomy, atlas, fields
 from afterglow.phantom.anatomy import draw_warp
 from afterglow.phantom.cohort import plan_cohort
 from afterglow.phantom.scan import Session, open_session
@@ -31,13 +33,17 @@ from afterglow.phantom.scan import Session, open_session
 ANATOMICALS = {"pre_to_T1w": "T1w", "flair_to_T1w": "FLAIR"}
 
 
+def pose(session: Session, name: str) -> np.ndarray:
+    """Return head to scanner during a series; a second study repeats the T1w after contrast."""
+    series = session.series(name.removesuffix("_again"))
+    return session.pose_of(replace(series, name=name)).matrix()
+
+
 def true_brain(session: Session, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the brain's hull on a grid of the post-contrast T1w."""
-    pose = session.pose_of(session.series("T1w_ce")).matrix()
+    """Return the brain's hull on a grid of head space."""
     warp = draw_warp(session.plan.seed, session.subject.patient)
-    world = apply(invert(pose) @ affine, np.indices(shape).reshape(3, -1).T)
-    low, step = _warp_grid()
-    index = ((world - low) / step).T
+    world = apply(affine, np.indices(shape).reshape(3, -1).T)
+    index = ((world - anatomy._LOW) / anatomy.NODE_MM).T
     moved = [ndimage.map_coordinates(n, index, order=1, mode="nearest") for n in warp.nodes]
     there = world @ warp.linear.T + np.stack(moved, axis=1)
     source = atlas.load()
@@ -46,18 +52,9 @@ def true_brain(session: Session, affine: np.ndarray, shape: tuple[int, ...]) -> 
     return (away < 0).reshape(shape)
 
 
-def _warp_grid() -> tuple[np.ndarray, float]:
-    from afterglow.phantom import anatomy
-
-    step = getattr(anatomy, "NODE_MM", None) or anatomy._NODE_MM
-    return np.asarray(anatomy._LOW), float(step)
-
-
-def frame_poses(session: Session, name: str, frames: int) -> np.ndarray:
+def frame_poses(session: Session, name: str) -> np.ndarray:
     """Return head to scanner at every frame, shape (n, 4, 4)."""
     series = session.series(name)
-    if not hasattr(session, "motion_of"):
-        return np.stack([session.pose_of(series).matrix()] * frames)
     motion = session.motion_of(series)
     six = np.array([[*p.rotation, *p.translation] for p in motion.poses])
     mixed = motion.weights.T @ six
@@ -90,84 +87,142 @@ def motion_errors(
     return middle, np.abs(rest), censored
 
 
-def percentiles(errors: np.ndarray) -> str:
-    return f"{np.median(errors):.2f}/{np.percentile(errors, 95):.2f}"
+def percentiles(errors: np.ndarray) -> list[float]:
+    return [float(np.median(errors)), float(np.percentile(errors, 95))]
 
 
-def epi_displacement(session: Session, world: np.ndarray) -> np.ndarray | None:
-    """Return by how many mm the phantom's EPI displaces points (scanner world), None where not."""
-    try:
-        from afterglow.phantom import fields
-    except ImportError:
-        return None
+def undistorted(session: Session, world: np.ndarray) -> np.ndarray:
+    """Return where the content of the phantom's EPI at points (scanner world) comes from."""
     grid = session.grid_of(session.series("dsc"))
     shift, _ = fields.distortion(session.center.field, grid, session.pose_of(session.series("dsc")))
     index = apply(invert(grid.affine), world).T
-    return np.abs(ndimage.map_coordinates(shift, index, order=1, mode="nearest")) * grid.spacing[1]
+    moved = ndimage.map_coordinates(shift, index, order=1, mode="nearest")
+    return world + moved[:, None] * grid.affine[:3, 1]
+
+
+def epi(
+    out: Path,
+    block: dict[str, Any],
+    session: Session,
+    middle: np.ndarray,
+    here: np.ndarray,
+    matrix: np.ndarray,
+) -> Iterator[tuple[str, str]]:
+    """Yield the error of every brain voxel of the EPI, its distortion included."""
+    brain, affine = load_nifti(out / block["brain"])
+    index = np.argwhere(brain > 0.5)
+    voxels = apply(affine, index)
+    truth = apply(here @ invert(middle), undistorted(session, voxels))
+    yield "dsc_with_epi", percentiles(np.linalg.norm(apply(matrix, voxels) - truth, axis=1))
+    if block.get("warp"):
+        field, _ = load_nifti(out / block["warp"])
+        warped = voxels + field[tuple(index.T)]
+        yield "dsc_warped", percentiles(np.linalg.norm(apply(matrix, warped) - truth, axis=1))
 
 
 def judge(
-    out: Path, summary: dict[str, Any], session: Session, reference: Session
-) -> Iterator[tuple[str, str]]:
-    """Yield name and value of every figure of one session."""
+    out: Path, summary: dict[str, Any], session: Session, reference: Session, t1w: str
+) -> Iterator[tuple[str, list[float]]]:
+    """Yield name and numbers of every figure of one session."""
     mask, affine = load_nifti(out / summary["brain"])
-    truth = true_brain(session, affine, mask.shape)
+    here = pose(session, t1w)
+    truth = true_brain(session, invert(here) @ affine, mask.shape)
     inside = mask > 0.5
-    yield "dice", f"{2 * (inside & truth).sum() / (inside.sum() + truth.sum()):.4f}"
+    yield "dice", [2 * float((inside & truth).sum()) / float(inside.sum() + truth.sum())]
     transforms = json.loads((out / summary["transforms"]).read_text())
-    here = session.pose_of(session.series("T1w_ce")).matrix()
     points = apply(invert(here) @ affine, np.argwhere(truth)[::37])
     in_t1w = apply(here, points)
     for name, series in ANATOMICALS.items():
         if transforms.get(name):
-            there = apply(session.pose_of(session.series(series)).matrix(), points)
+            there = apply(pose(session, series), points)
             moved = apply(np.array(transforms[name]), there)
             yield series, percentiles(np.linalg.norm(moved - in_t1w, axis=1))
-    if summary.get("longitudinal") and transforms.get("T1w_to_reference"):
-        wanted = apply(reference.pose_of(reference.series("T1w_ce")).matrix(), points)
+    if reference is not session and transforms.get("T1w_to_reference"):
+        wanted = apply(pose(reference, "T1w_ce"), points)
         moved = apply(np.array(transforms["T1w_to_reference"]), in_t1w)
         yield "over_time", percentiles(np.linalg.norm(moved - wanted, axis=1))
-    for name in ("dsc", "dce"):
-        block = summary.get(name)
-        if not block:
-            continue
-        frames = sum(1 for _ in (out / block["motion"]).open()) - 1
-        middle, rest, censored = motion_errors(out, block, frame_poses(session, name, frames))
-        kept = rest[~censored]
-        yield (
-            f"{name}_motion",
-            (
-                f"mm {np.percentile(kept[:, :3], 95):.2f} max {kept[:, :3].max():.2f}"
-                f" deg {np.percentile(kept[:, 3:], 95):.2f} max {kept[:, 3:].max():.2f}"
-                f" censored {int(censored.sum())}/{frames}"
-            ),
-        )
-        if not transforms.get(f"{name}_to_T1w"):
-            yield name, "none"
-            continue
-        there = apply(middle, points)
-        moved = apply(np.array(transforms[f"{name}_to_T1w"]), there)
-        yield name, percentiles(np.linalg.norm(moved - in_t1w, axis=1))
-        apart = epi_displacement(session, there) if name == "dsc" else None
-        if apart is not None:
-            yield "epi_displacement", percentiles(apart)
-    verdicts = {k: v["verdict"] for k, v in summary["verdicts"].items()}
-    doubts = [f"{k}={v}" for k, v in verdicts.items() if v != "pass"]
-    yield "verdicts", f"{len(verdicts)} given, {', '.join(doubts) or 'all pass'}"
+    for name in ("dce", "dsc"):
+        if summary.get(name):
+            yield from dynamic(out, summary[name], session, name, transforms, points, here)
 
 
-def sessions_of(demo: Path, size: str) -> Iterator[tuple[str, Session, Session]]:
-    """Yield label, session and reference session of a demo's cohort."""
+def dynamic(
+    out: Path,
+    block: dict[str, Any],
+    session: Session,
+    name: str,
+    transforms: dict[str, Any],
+    points: np.ndarray,
+    here: np.ndarray,
+) -> Iterator[tuple[str, list[float]]]:
+    """Yield the errors of one dynamic series; ``points`` are those of the brain in head space."""
+    middle, rest, censored = motion_errors(out, block, frame_poses(session, name))
+    kept = rest[~censored]
+    for unit, part in (("mm", kept[:, :3]), ("deg", kept[:, 3:])):
+        yield f"{name}_motion_{unit}", [float(np.percentile(part, 95)), float(part.max())]
+    yield f"{name}_censored", [float(censored.sum())]
+    if not transforms.get(f"{name}_to_T1w"):
+        return
+    matrix = np.array(transforms[f"{name}_to_T1w"])
+    moved = apply(matrix, apply(middle, points))
+    yield name, percentiles(np.linalg.norm(moved - apply(here, points), axis=1))
+    if name == "dsc":
+        yield from epi(out, block, session, middle, here, matrix)
+
+
+COLUMNS = (
+    "dice",
+    "T1w",
+    "FLAIR",
+    "over_time",
+    "dce",
+    "dsc",
+    "dsc_with_epi",
+    "dsc_warped",
+    "dce_motion_mm",
+    "dce_motion_deg",
+    "dsc_motion_mm",
+    "dsc_motion_deg",
+    "dce_censored",
+    "dsc_censored",
+)
+
+
+def row(label: str, found: dict[str, list[float]], verdicts: str) -> str:
+    """Return one row of the table; several numbers of a figure are set apart by a slash."""
+    digits = {"dice": 4, "dce_censored": 0, "dsc_censored": 0}
+    cells = [
+        "/".join(f"{v:.{digits.get(name, 2)}f}" for v in found.get(name, [])) or "-"
+        for name in COLUMNS
+    ]
+    return "| " + " | ".join([label, *cells, verdicts]) + " |"
+
+
+def worst(every: list[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """Return the worst of every number over the sessions."""
+    result = {}
+    for name in COLUMNS:
+        values = [f[name] for f in every if name in f]
+        if values:
+            pick = np.min if name == "dice" else np.max
+            result[name] = [float(v) for v in pick(np.array(values), axis=0)]
+    return result
+
+
+def sessions_of(demo: Path, size: str) -> Iterator[tuple[str, Session, Session, str]]:
+    """Yield label, session, reference session and name of the T1w of a demo's cohort."""
     plan = plan_cohort(size)
     known = json.loads((demo / "out-private" / "crosswalk.json").read_text())["subjects"]
     for key, entry in known.items():
         patient = key.split("\0")[1]
         labels = sorted(s["label"] for s in entry["sessions"].values())
-        opened: dict[int, Session] = {}
-        for visit, label in enumerate(labels):
-            opened[visit] = open_session(plan, patient, visit)
-            reference = opened[labels.index(entry["reference"])] if visit else opened[0]
-            yield f"sub-{entry['label']}_ses-{label}", opened[visit], reference
+        days = sorted({label[:8] for label in labels})
+        opened = [open_session(plan, patient, visit) for visit in range(len(days))]
+        reference = opened[days.index(entry["reference"][:8])]
+        for label in labels:
+            session = opened[days.index(label[:8])]
+            t1w = "T1w_ce_again" if label[8:] else "T1w_ce"
+            yield f"sub-{entry['label']}_ses-{label}", session, reference, t1w
 
 
 def main() -> None:
@@ -177,20 +232,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="another folder with the stage's results")
     options = parser.parse_args()
     states = options.demo / "out" / "ledger" / "states" / "anat"
-    for label, session, reference in sessions_of(options.demo, options.size):
+    every = []
+    print("| session | " + " | ".join(COLUMNS) + " | not passed |")
+    print("|---" * (len(COLUMNS) + 2) + "|", flush=True)
+    for label, session, reference, t1w in sessions_of(options.demo, options.size):
         out = options.out or options.demo / "out"
         path = next((options.out or states).glob(f"{label}*.json"), None)
-        if path is None:
-            print(label, "no result")
-            continue
-        content = json.loads(path.read_text())
+        name = f"{session.subject.patient} {session.visit + 1}{label.partition('_ses-')[2][8:]}"
+        content = json.loads(path.read_text()) if path else {"reason": "no result"}
         summary = content.get("summary", content)
         if "brain" not in summary:
-            print(label, content.get("status"), content.get("reason"))
+            print(f"| {name} | {content.get('reason')} |")
             continue
-        print(label, session.center.name, session.subject.patient, flush=True)
-        for name, value in judge(out, summary, session, reference):
-            print(f"    {name:16s} {value}", flush=True)
+        found = dict(judge(out, summary, session, reference, t1w))
+        doubts = [
+            f"{k}={v['verdict']}" for k, v in summary["verdicts"].items() if v["verdict"] != "pass"
+        ]
+        every.append(found)
+        print(row(name, found, ", ".join(doubts)), flush=True)
+    middle = {"dice": [float(np.median([f["dice"][0] for f in every]))]}
+    print(row(f"median of {len(every)}", middle, ""))
+    print(row("worst", worst(every), ""))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,12 @@ def _process(
     settings: AnatConfig,
     threads: int,
 ) -> dict[str, Any]:
-    moved = motion.estimate(series, settings)
+    rough = motion.roughly(series, settings)
+    matrix = _register(anatomy, kind, rough.target, settings, threads)
+    verdict = _judged(anatomy, rough.target, matrix, settings)
+    good = store.judge(f"{kind}_to_T1w", verdict)
+    tissues = _tissues_on(anatomy, series, matrix) if good else None
+    moved = motion.estimate(rough, settings, tissues)
     corrected = motion.correct(series, moved)
     figures.motion(moved, store.figure(f"motion{kind.upper()}"))
     block: dict[str, Any] = {
@@ -74,8 +79,8 @@ def _process(
             series.like(corrected), store.name("perf", kind, desc="moco"), packed=True
         ),
         "motion": _write_motion(store, kind, moved),
-        "evaluable": True,
-        "reason": "",
+        "evaluable": good,
+        "reason": "" if good else "registration_failed",
         "brain": None,
         "probseg": None,
         "lesions": None,
@@ -83,22 +88,30 @@ def _process(
     others = _other_echoes(store, bids, kind, moved)
     block["echoes"] = [block["moco"], *others] if others else None
     target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
-    matrix = registration.linear(
-        Side(target), Side(anatomy.t1w, anatomy.near), settings, threads=threads
-    )
-    matrix = invert(
-        refine(
-            anatomy.t1w,
-            target,
-            invert(matrix),
-            anatomy.inside if kind == "dsc" else anatomy.rim,
-            settings,
-            explain_fine=kind == "dsc",
-        )
-    )
     figures.registration(target, anatomy.t1w, matrix, store.figure(f"registration{kind.upper()}"))
+    if kind == "dce":
+        block["vfa"] = _vfa(store, bids, target, settings)
+    if tissues is None:
+        return block
+    store.transforms[f"{kind}_to_T1w"] = matrix
+    return {**block, **_anatomy_on(store, anatomy, kind, target, matrix, tissues)}
+
+
+def _register(
+    anatomy: Anatomy, kind: Kind, target: Volume, settings: AnatConfig, threads: int
+) -> NDArray[np.float64]:
+    """Return the rigid world matrix from the series to T1w."""
+    near = Side(anatomy.t1w, anatomy.near)
+    matrix = invert(registration.linear(Side(target), near, settings, threads=threads))
+    region = anatomy.inside if kind == "dsc" else anatomy.rim
+    return invert(refine(anatomy.t1w, target, matrix, region, settings, explain_fine=kind == "dsc"))
+
+
+def _judged(
+    anatomy: Anatomy, target: Volume, matrix: NDArray[np.float64], settings: AnatConfig
+) -> quality.Verdict:
     brain = average(anatomy.brain.values, anatomy.brain.affine, target.shape, target.affine, matrix)
-    verdict = quality.registration(
+    return quality.registration(
         target,
         anatomy.t1w,
         matrix,
@@ -106,22 +119,26 @@ def _process(
         settings,
         mirrored=anatomy.plane.mirror() @ matrix,
     )
-    if kind == "dce":
-        block["vfa"] = _vfa(store, bids, target, settings)
-    if not store.judge(f"{kind}_to_T1w", verdict):
-        block["evaluable"], block["reason"] = False, "registration_failed"
-        return block
-    store.transforms[f"{kind}_to_T1w"] = matrix
-    return {**block, **_anatomy_on(store, anatomy, kind, target, matrix)}
+
+
+def _tissues_on(
+    anatomy: Anatomy, series: Volume, matrix: NDArray[np.float64]
+) -> dict[str, NDArray[np.float32]]:
+    grid = (series.shape, series.affine, matrix)
+    return {c: average(v, anatomy.t1w.affine, *grid) for c, v in anatomy.tissues.items()}
 
 
 def _anatomy_on(
-    store: Store, anatomy: Anatomy, kind: Kind, target: Volume, matrix: NDArray[np.float64]
+    store: Store,
+    anatomy: Anatomy,
+    kind: Kind,
+    target: Volume,
+    matrix: NDArray[np.float64],
+    tissues: dict[str, NDArray[np.float32]],
 ) -> dict[str, Any]:
     """Write brain, tissues and lesions on the grid of a series."""
     space, grid = anatomy.t1w.affine, (target.shape, target.affine, matrix)
     brain = average(anatomy.brain.values, space, *grid) >= 0.5
-    tissues = {c: average(v, space, *grid) for c, v in anatomy.tissues.items()}
     block: dict[str, Any] = {"lesions": None}
     if anatomy.lesions is not None:
         labels = resample_labels(anatomy.lesions.values, space, *grid)

@@ -44,6 +44,8 @@ class Target:
         Derivative of the hat functions.
     gradient : ndarray, shape (k, 3)
         Of the target, per mm.
+    steep : ndarray, shape (k, m, 3), or None
+        Gradient of the target times every map; where None, the maps are smooth and count as flat.
     center : ndarray, shape (3,)
         What rotations turn about, world mm.
     scale : float
@@ -56,6 +58,7 @@ class Target:
     gradient: Floats
     center: Floats
     scale: float
+    steep: Floats | None = None
 
 
 def smooth(values: NDArray[Any], affine: Floats) -> NDArray[np.float32]:
@@ -67,7 +70,11 @@ def smooth(values: NDArray[Any], affine: Floats) -> NDArray[np.float32]:
 
 
 def make_target(
-    affine: Floats, image: NDArray[np.float32], points: NDArray[np.intp], modes: Floats | None
+    affine: Floats,
+    image: NDArray[np.float32],
+    points: NDArray[np.intp],
+    modes: Floats | None,
+    steep: Floats | None = None,
 ) -> Target:
     """Sample a smoothed image, its intensity basis and its world gradient.
 
@@ -80,18 +87,27 @@ def make_target(
     points : ndarray of int, shape (k, 3)
         Voxels to compare at.
     modes : ndarray, shape (k, m), optional
-        Smooth maps at the points.
+        Maps at the points.
+    steep : ndarray, shape (k, m, 3), optional
+        Gradient of the image times every map (`world_gradient`), where the maps are not smooth.
     """
     at = tuple(points.T)
     values = image[at].astype(np.float64)
     knots: Floats = np.unique(np.asarray(np.percentile(values, _KNOTS), dtype=np.float64))
     hats = _hats(values, knots)
     basis = hats if modes is None else np.hstack([hats, values[:, None] * modes])
-    voxel = np.stack([np.gradient(image, axis=k)[at] for k in range(3)], axis=-1)
-    gradient = voxel @ np.linalg.inv(affine[:3, :3])
+    gradient = world_gradient(image, affine, points)
     world = points @ affine[:3, :3].T + affine[:3, 3]
     center = affine[:3, :3] @ ((np.array(image.shape) - 1) / 2) + affine[:3, 3]
-    return Target(world, basis, _slopes(values, knots), gradient, center, float(np.median(values)))
+    scale = float(np.median(values))
+    return Target(world, basis, _slopes(values, knots), gradient, center, scale, steep)
+
+
+def world_gradient(image: NDArray[np.float32], affine: Floats, points: NDArray[np.intp]) -> Floats:
+    """Return the gradient of an image at voxels, shape (k, 3), per mm."""
+    at = tuple(points.T)
+    voxel = np.stack([np.gradient(image, axis=k)[at] for k in range(3)], axis=-1)
+    return np.asarray(voxel @ np.linalg.inv(affine[:3, :3]))
 
 
 def _hats(values: Floats, knots: Floats) -> Floats:
@@ -177,9 +193,13 @@ def _step(
     knots = target.curve.shape[1]
     weight, spread = _weights(values - basis @ coefficients)
     slope = target.curve[seen] @ coefficients[:knots]
-    slope = slope + basis[:, knots:] @ coefficients[knots:] / np.maximum(target.scale, 1e-9)
+    if target.steep is None:
+        slope = slope + basis[:, knots:] @ coefficients[knots:] / np.maximum(target.scale, 1e-9)
+    gradient = target.gradient[seen] * slope[:, None]
+    if target.steep is not None:
+        gradient = gradient + np.einsum("kmx,m->kx", target.steep[seen], coefficients[knots:])
     turn = rigid(pose, np.zeros(3))[:3, :3].T
-    gradient = (target.gradient[seen] * slope[:, None]) @ turn
+    gradient = gradient @ turn
     arms = (target.world[seen] - target.center) @ turn
     design = np.empty((len(values), 6 + basis.shape[1]))
     design[:, :3] = gradient

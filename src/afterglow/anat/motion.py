@@ -1,10 +1,11 @@
 """Rigid motion of a dynamic series in which a bolus passes.
 
-Signal change must not be taken for motion. Every frame is therefore explained by the model of
-`afterglow.anat.least_squares`: tissues may brighten or darken as they like, and a few smooth maps
-of change are learned from the series once it is roughly aligned; smooth, because motion shows as
-thin pairs of bright and dark at edges and a passing bolus does not. What remains (vessels, lesions)
-is down-weighted.
+Signal change must not be taken for motion. A bolus darkens grey matter more than white, grey matter
+lies at the surface, and a surface that darkens looks like a head that moved. Every frame is
+therefore explained by the model of `afterglow.anat.least_squares` with a map for every tissue, from
+the session's T1w once the series is roughly aligned and registered: each may brighten or darken as
+it likes, differently from place to place. Where that registration failed, a few smooth maps of
+change are learned from the series instead. What remains (vessels, lesions) is down-weighted.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from afterglow.anat.grids import Volume
-from afterglow.anat.least_squares import Target, fit, make_target, smooth
+from afterglow.anat.least_squares import Target, fit, make_target, smooth, world_gradient
 from afterglow.anat.transforms import resample, rigid, rigid_parameters, voxel_sizes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from afterglow.config.anat import AnatConfig
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 _MODES = 3
 _FIRST_THINNED = 3
+_SLOPE_MM = 70.0
 
 
 @dataclass(frozen=True)
@@ -57,28 +61,98 @@ class Motion:
     misfit: Floats
 
 
-def estimate(series: Volume, settings: AnatConfig) -> Motion:
-    """Estimate the motion of every frame.
+@dataclass(frozen=True)
+class Rough:
+    """A series that is aligned to some tenths of a millimetre.
+
+    Attributes
+    ----------
+    series : Volume
+        Values of shape (x, y, z, n).
+    frames : list of ndarray
+        Every frame, smoothed.
+    poses : ndarray, shape (n, 6)
+        Target to frame, as `afterglow.anat.least_squares.fit` gives them.
+    points : ndarray of int, shape (k, 3)
+        Voxels to compare at.
+    reference : int
+        Frame in whose place the target lies.
+    target : Volume
+        Mean of the frames of ordinary signal, smoothed.
+    modes : ndarray, shape (k, 3)
+        Smooth maps of relative change.
+    """
+
+    series: Volume
+    frames: list[NDArray[np.float32]]
+    poses: Floats
+    points: NDArray[np.intp]
+    reference: int
+    target: Volume
+    modes: Floats
+
+
+def roughly(series: Volume, settings: AnatConfig) -> Rough:
+    """Align every frame to one of them, and learn how the signal changes.
 
     Parameters
     ----------
     series : Volume
         Values of shape (x, y, z, n).
     settings : AnatConfig
-        Number of points, thresholds.
+        Number of points.
     """
     frames = _smoothed(series)
-    n = len(frames)
     reference = _reference_frame(frames)
     points = head_points(frames[reference], settings)
-    poses = np.zeros((n, 6))
+    poses = np.zeros((len(frames), 6))
     target = make_target(series.affine, frames[reference], points[::_FIRST_THINNED], None)
     poses, _ = _track(frames, target, poses, series.affine, reference, order=1)
     aligned = _aligned(frames, target, poses, series.affine)
     mean, modes = _learn(aligned, points, series)
-    target = make_target(series.affine, mean, points, modes)
-    poses, misfit = _track(frames, target, poses, series.affine, reference, order=3)
-    return _summarize(poses, misfit, series, settings)
+    return Rough(series, frames, poses, points, reference, series.like(mean), modes)
+
+
+def estimate(
+    rough: Rough,
+    settings: AnatConfig,
+    tissues: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Motion:
+    """Estimate the motion of every frame.
+
+    Parameters
+    ----------
+    rough : Rough
+        The series, roughly aligned.
+    settings : AnatConfig
+        Thresholds.
+    tissues : mapping of str to ndarray, optional
+        ``GM``, ``WM``, ``CSF`` fractions on the grid of the series.
+    """
+    affine, mean = rough.series.affine, np.asarray(rough.target.values, dtype=np.float32)
+    modes, steep = rough.modes, None
+    if tissues is not None:
+        maps = [smooth(values, affine) for values in _changing(tissues, affine)]
+        modes = np.stack([m[tuple(rough.points.T)] for m in maps], axis=1).astype(np.float64)
+        steep = np.stack([world_gradient(mean * m, affine, rough.points) for m in maps], axis=1)
+    target = make_target(affine, mean, rough.points, modes, steep)
+    poses, misfit = _track(rough.frames, target, rough.poses, affine, rough.reference, order=3)
+    return _summarize(poses, misfit, rough.series, settings)
+
+
+def _changing(
+    tissues: Mapping[str, NDArray[np.float32]], affine: Floats
+) -> list[NDArray[np.float32]]:
+    """Return what may change by itself: tissues, the rest of the head, matter from side to side.
+
+    The amplitude of grey and white matter may vary linearly with the position.
+    """
+    grey, white, liquor = (np.asarray(tissues[c], np.float32) for c in ("GM", "WM", "CSF"))
+    rest = 1.0 - np.clip(grey + white + liquor, 0.0, 1.0)
+    shape = grey.shape
+    index = np.indices(shape).reshape(3, -1).T - (np.array(shape) - 1) / 2
+    axes = (index @ affine[:3, :3].T / _SLOPE_MM).T.reshape(3, *shape).astype(np.float32)
+    return [grey, white, liquor, rest, *(m * axis for m in (grey, white) for axis in axes)]
 
 
 def correct(series: Volume, motion: Motion) -> NDArray[np.float32]:
