@@ -1,3 +1,26 @@
+rule stories:
+    input:
+        JOBS.waits_for("stories"),
+    output:
+        f"ledger/states/stories/{SUBJECT}.json",
+    log:
+        f"logs/stories/{SUBJECT}.log",
+    benchmark:
+        f"benchmarks/stories/{SUBJECT}.tsv"
+    group:
+        "subject_{subject}"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        key=JOBS.key_of("stories"),
+    script:
+        "../scripts/stories.py"
+
+
 rule report:
     input:
         JOBS.waits_for("report"),

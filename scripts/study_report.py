@@ -9,16 +9,19 @@ from afterglow.report.accuracy import Agreement, assess, read_truth
 from afterglow.report.checklists import fill_checklists, write_checklists
 from afterglow.report.cohort import cohort_page
 from afterglow.report.crosswalk import locator
+from afterglow.report.lesion import lesion_page
+from afterglow.report.lesion_rows import lesion_facts
 from afterglow.report.render import data_uri
+from afterglow.report.study import story_path, study_page
 
 TABLES = (
     *("sessions", "lesions", "features", "rules", "performance", "feature_tests"),
-    *("flow", "failures"),
+    *("flow", "failures", "predictions"),
 )
 # The page shows medians; a large study's features table holds millions of other rows.
 FILTERS = {
     "features": [
-        ("statistic", "==", "median"),
+        ("statistic", "in", ["median", "p25", "p75"]),
         ("region", "in", ["lesion", "whole_brain_nawm", "contralateral_nawm"]),
     ]
 }
@@ -58,6 +61,41 @@ def main(job: Job) -> None:
     )
     job.out("cohort/report.html").write_text(html, encoding="utf-8")
     job.summary["page"] = "cohort/report.html"
+    job.summary["stories"] = _stories(job, tables, catalogue)
+    told = frozenset((row["subject"], row["lesion_id"]) for row in tables["lesions"])
+    html = study_page(
+        tables["sessions"],
+        tables["lesions"],
+        tables["failures"],
+        study=job.study.study,
+        stories=told,
+        record_id=job.key,
+    )
+    job.out("cohort/study.html").write_text(html, encoding="utf-8")
+    job.summary["study"] = "cohort/study.html"
+
+
+def _stories(job: Job, tables: dict[str, list[dict[str, Any]]], catalogue: list[Any]) -> int:
+    """Write a page for each lesion and return how many there are."""
+    slices: dict[str, Any] = {}
+    for state in job.upstream.get("stories", []):
+        if state.done:
+            text = job.path(state.summary["slices"]).read_text(encoding="utf-8")
+            slices[str(state.subject)] = json.loads(text)
+    settings = job.study.report.stories
+    found = lesion_facts(tables, slices)
+    for (subject, lesion), facts in found.items():
+        html = lesion_page(
+            facts,
+            study=job.study.study,
+            titles={rule["rule_id"]: rule["title"] for rule in catalogue},
+            repeatability=job.study.tables.repeatability,
+            ranges=settings.ranges,
+            pixels=settings.pixels,
+            record_id=job.key,
+        )
+        job.out(story_path(subject, lesion)).write_text(html, encoding="utf-8")
+    return len(found)
 
 
 def _table(job: Job, name: str) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def test_many_segments_are_merged_and_say_the_same(study: FakeStudy) -> None:
 def test_impact_of_a_subject_is_its_jobs_and_the_study(study: FakeStudy) -> None:
     found = impact.of_subject(study.out, "s1")
     sessions = {"20190101", "20190301"}
-    assert units(found) == STUDY | {("identity", "s1", None)} | {
+    assert units(found) == STUDY | {("identity", "s1", None), ("stories", "s1", None)} | {
         (stage, "s1", session)
         for session in sessions
         for stage in ("bids", "anat", "dsc", "dce", "features", "report")
@@ -106,7 +106,7 @@ def test_impact_of_an_instance_a_file_and_a_version(study: FakeStudy) -> None:
     one = impact.of_file(study.out, "derivatives/dsc-s1-20190301.txt")
     assert units(one) == STUDY | {
         (s, "s1", "20190301") for s in ("dsc", "features", "report")
-    }  # fmt: skip
+    } | {("stories", "s1", None)}  # fmt: skip
     assert units(impact.of_stage(study.out, "cohort", "1")) == STUDY - {("tables", None, None)}
     with pytest.raises(AfterglowError, match="no record follows"):
         impact.of_stage(study.out, "cohort", "99")

@@ -208,7 +208,8 @@ def test_a_changed_setting_plans_exactly_what_follows(moved: Demo) -> None:
     path.write_text(path.read_text().replace("hematocrit: 0.42", "hematocrit: 0.45"))
     stages = Counter(stage for stage, _ in moved.planned().elements())
     assert stages == {
-        "dsc": 4, "dce": 4, "features": 4, "report": 4, "tables": 1, "cohort": 1, "study_report": 1,
+        "dsc": 4, "dce": 4, "features": 4, "report": 4, "stories": 2, "tables": 1, "cohort": 1,
+        "study_report": 1,
     }  # fmt: skip
 
 
@@ -226,11 +227,11 @@ def test_a_new_session_with_a_corrupt_file_runs_alone_and_ends_as_a_row(moved: D
     assert new not in before
     assert plan == {
         **{(s, new): 1 for s in ("bids", "anat", "dsc", "dce", "features", "report")},
-        **{(s, None): 1 for s in ("identity", "tables", "cohort", "study_report")},
+        **{(s, None): 1 for s in ("identity", "stories", "tables", "cohort", "study_report")},
     }
     done = moved.afterglow("run", "study.yaml")
     assert done.returncode == 3, done.stderr[-3000:]
-    assert "10 jobs ran" in done.stdout
+    assert "11 jobs ran" in done.stdout
     failures = moved.table("failures")
     assert len(failures) >= 1
     assert all(row["session"] == new for row in failures)

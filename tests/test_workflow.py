@@ -36,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
     assert exit_code(result) == ExitCode.DONE
     assert Counter(stage for stage, *_ in result.ran) == {
         "bids": 4, "anat": 4, "dsc": 4, "dce": 4, "identity": 2, "features": 4, "report": 4,
-        "tables": 1, "cohort": 1, "study_report": 1,
+        "stories": 2, "tables": 1, "cohort": 1, "study_report": 1,
     }  # fmt: skip
     return fake
 
@@ -108,7 +108,10 @@ def test_a_new_session_runs_its_own_jobs_its_subject_and_the_study(study: FakeSt
     assert {(s, u, v) for s, u, v in jobs if v is not None} == {
         (stage, "s1", "20190601") for stage in ("bids", "anat", "dsc", "dce", "features", "report")
     }
-    assert {(s, u) for s, u, v in jobs if v is None and u is not None} == {("identity", "s1")}
+    assert {(s, u) for s, u, v in jobs if v is None and u is not None} == {
+        ("identity", "s1"),
+        ("stories", "s1"),
+    }
     assert stages(jobs)["tables"] == stages(jobs)["cohort"] == stages(jobs)["study_report"] == 1
     assert snakemake_plan(study) == stages(jobs)
     assert stages(run(study, snakemake=True).ran) == stages(jobs)

@@ -26,12 +26,30 @@ class SessionReportConfig(Section):
     )
 
 
+class StoryConfig(Section):
+    """Settings of the lesion pages."""
+
+    extent: float = Field(
+        64.0,
+        ge=20,
+        le=256,
+        description="Side of the pictures of a lesion (mm); more where it is larger.",
+    )
+    pixels: int = Field(160, ge=48, le=512, description="Pixels along a side of the pictures.")
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=lambda: {"rCBV": (0.0, 4.0), "PSR": (0.0, 120.0), "Ktrans": (0.0, 0.3)},
+        description="Fixed range of each map's colours (ratio, percent, 1/min), so that times and"
+        " centers compare.",
+    )
+
+
 class ReportConfig(Section):
     """Settings of the reports."""
 
     session: SessionReportConfig = Field(
         default_factory=SessionReportConfig, description="The session page."
     )
+    stories: StoryConfig = Field(default_factory=StoryConfig, description="The lesion pages.")
     truth: Path | None = Field(
         None,
         description="CSV with the truth of a digital phantom: patient, study_date, lesion, "

@@ -148,7 +148,13 @@ class Dag:
         upstream += tuple(("features", subject, r["session"]) for r in rows if not given_masks(r))
         seen = [{c: r[c] for c in _IDENTITY_COLUMNS} for r in rows]
         center = rows[0]["center"]
-        self._add(STAGES["identity"], (subject, None, center), upstream, (), {"plan": seen})
+        unit = (subject, None, center)
+        self._add(STAGES["identity"], unit, upstream, (), {"plan": seen})
+        stories = STAGES["stories"]
+        parts = (s for s in stories.upstream if s != "identity")
+        upstream = tuple((s, subject, r["session"]) for s in parts for r in rows)
+        upstream += (("identity", subject, None),)
+        self._add(stories, unit, upstream, (), {"plan": seen})
         for row in rows:
             self._add_session(STAGES["report"], row)
 

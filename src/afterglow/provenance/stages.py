@@ -93,6 +93,13 @@ STAGES: dict[str, Stage] = {
             ("nipype", "numba", "pyarrow", "pydantic", *_IMAGES),
         ),
         Stage(
+            "stories",
+            "subject",
+            ("bids", "anat", "dsc", "dce", "features", "identity"),
+            ("report.stories",),
+            ("contourpy", "matplotlib", *_IMAGES),
+        ),
+        Stage(
             "report",
             "session",
             ("bids", "anat", "dsc", "dce", "features"),
@@ -126,8 +133,8 @@ STAGES: dict[str, Stage] = {
         Stage(
             "study_report",
             "study",
-            ("tables", "cohort"),
-            ("study", "report"),
+            ("stories", "tables", "cohort"),
+            ("study", "report", "tables.repeatability"),
             ("jinja2", "numpy", "pyarrow", "pyyaml"),
         ),
     )

@@ -14,12 +14,16 @@ MARKS = ("circle", "square", "diamond", "triangle", "ring")
 
 @dataclass(frozen=True)
 class Line:
-    """One series: points in order of x; NaN is left out. ``joined`` draws the line between."""
+    """One series: points in order of x; NaN is left out. ``joined`` draws the line between.
+
+    ``spans`` are the (low, high) of each point, drawn as a whisker; None where there is none.
+    """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     joined: bool = True
+    spans: Sequence[tuple[float, float] | None] = ()
 
     @property
     def points(self) -> list[tuple[float, float]]:
@@ -29,6 +33,16 @@ class Line:
             for a, b in zip(self.x, self.y, strict=True)
             if math.isfinite(a) and math.isfinite(b)
         ]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A horizontal band with its name, or a vertical one where ``upright``."""
+
+    label: str
+    low: float
+    high: float
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,8 @@ def chart(
     y_label: str,
     alt: str,
     levels: Sequence[Level] = (),
+    bands: Sequence[Band] = (),
+    moments: Sequence[Level] = (),
     zero: bool = True,
     x_range: tuple[float, float] | None = None,
 ) -> str:
@@ -62,6 +78,10 @@ def chart(
         What a reader who cannot see it must know.
     levels : sequence of Level
         Horizontal lines.
+    bands : sequence of Band
+        Shaded ranges of y, or of x where upright.
+    moments : sequence of Level
+        Vertical lines; ``y`` is the place on the x axis.
     zero : bool
         Whether the y axis includes 0.
     x_range : (float, float), optional
@@ -75,13 +95,19 @@ def chart(
     points = [p for line in lines for p in line.points]
     if not points:
         return ""
-    xs, ys = [p[0] for p in points], [p[1] for p in points] + [level.y for level in levels]
+    xs = [*(p[0] for p in points), *(m.y for m in moments)]
+    xs += [edge for band in bands if band.upright for edge in (band.low, band.high)]
+    ys = [*(p[1] for p in points), *(level.y for level in levels)]
+    ys += [edge for band in bands if not band.upright for edge in (band.low, band.high)]
+    ys += [edge for line in lines for span in line.spans if span is not None for edge in span]
     x_ticks = ticks(min([*xs, *(x_range or ())]), max([*xs, *(x_range or ())]))
     y_ticks = ticks(min(*ys, 0.0) if zero else min(ys), max(*ys, 0.0) if zero else max(ys))
     frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">',
+        *[_band(frame, band) for band in bands],
         *_axes(frame, x_ticks, y_ticks, x_label, y_label),
+        *[_moment(frame, moment) for moment in moments],
         *[_level(frame, level) for level in levels],
         *[part for i, line in enumerate(lines) for part in _line(frame, line, i)],
         "</svg>",
@@ -147,6 +173,28 @@ def _axes(
     ]
 
 
+def _band(frame: _Frame, band: Band) -> str:
+    if band.upright:
+        x0, x1, y0, y1 = frame.x(band.low), frame.x(band.high), TOP, HEIGHT - BOTTOM
+    else:
+        x0, x1, y0, y1 = LEFT, WIDTH - RIGHT, frame.y(band.high), frame.y(band.low)
+    return (
+        f'<rect class="band" x="{x0}" y="{y0}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}">'
+        f"<title>{escape(band.label)}: {band.low:.4g} to {band.high:.4g}</title></rect>"
+    )
+
+
+def _moment(frame: _Frame, moment: Level) -> str:
+    x = frame.x(moment.y)
+    late = x > (LEFT + WIDTH) / 2
+    anchor, shift = ("end", -3) if late else ("start", 3)
+    return (
+        f'<line class="level" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text class="tick" x="{x + shift}" y="{TOP + 8}" text-anchor="{anchor}">'
+        f"{escape(moment.label)}</text>"
+    )
+
+
 def _level(frame: _Frame, level: Level) -> str:
     y = frame.y(level.y)
     dash = ' stroke-dasharray="5 4"' if level.dashed else ""
@@ -164,6 +212,11 @@ def _line(frame: _Frame, line: Line, index: int) -> list[str]:
     if line.joined and len(at) > 1:
         path = " ".join(f"{x},{y}" for x, y in at)
         parts.append(f'<polyline class="line {name}" points="{path}"/>')
+    for x, span in zip(line.x, line.spans, strict=False):
+        if span is not None and all(map(math.isfinite, (x, *span))):
+            at_x, low, high = frame.x(x), frame.y(span[0]), frame.y(span[1])
+            ends = "".join(f"M{at_x - 3:.1f} {y}h6" for y in (low, high))
+            parts.append(f'<path class="whisker {name}" d="M{at_x} {low}V{high}{ends}"/>')
     for (x, y), (a, b) in zip(at, line.points, strict=True):
         shape = _mark(MARKS[index % len(MARKS)], x, y)
         tip = f"<title>{escape(line.label)}: {a:g}, {b:.4g}</title>"

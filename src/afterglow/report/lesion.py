@@ -1,0 +1,360 @@
+"""The page of one lesion: its course, what it looks like, and what rules and models say of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from afterglow import __version__
+from afterglow.lesions.response import repeatability_limits
+from afterglow.report.charts import Band, Level, Line, chart
+from afterglow.report.render import known, number, page, words
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one chart of the page shows: median of a map over the lesion, or a column of the row."""
+
+    name: str
+    title: str
+    unit: str
+    map: str = ""
+
+
+MEASURES = (
+    Measure("volume", "Volume", "mL"),
+    Measure("rCBV", "rCBV", "ratio to white matter", "rCBV"),
+    Measure("PSR", "Percentage of signal recovery", "%", "PSR"),
+    Measure("Ktrans", "Ktrans", "1/min", "Ktrans"),
+)
+STATISTICS = ("median", "p25", "p75")
+IMAGES = {
+    "T1w": "T1w after contrast",
+    "FLAIR": "FLAIR",
+    "rCBV": "rCBV, ratio",
+    "PSR": "PSR, %",
+    "Ktrans": "Ktrans, 1/min",
+}
+DOSE = (
+    ("prescribed_dose", "Prescribed dose, Gy"),
+    ("fractions", "Fractions"),
+    ("dose_mean", "Mean dose, Gy"),
+    ("dose_d98", "D98 (least dose to 98 %), Gy"),
+    ("dose_d2", "D2 (greatest dose to 2 %), Gy"),
+    ("dose_v12", "Tissue at or above 12 Gy, target included, mL"),
+    ("dose_type", "Kind of dose"),
+    ("dose_reason", "Why there is no dose distribution"),
+)
+
+
+@dataclass(frozen=True)
+class LesionFacts:
+    """All rows of one lesion.
+
+    Parameters
+    ----------
+    visits : sequence of mapping
+        Rows of ``lesions``, in order of time.
+    sessions : mapping
+        Rows of ``sessions`` by session.
+    features : mapping
+        Rows of ``features`` by (session, map, statistic).
+    rules, predictions : sequence of mapping
+        Rows of the lesion.
+    slices : mapping
+        Entry of the lesion in the subject's slices; empty where there are none.
+    """
+
+    visits: Sequence[Row]
+    sessions: Mapping[str, Row]
+    features: Mapping[tuple[str, str, str], Row]
+    rules: Sequence[Row] = ()
+    predictions: Sequence[Row] = ()
+    slices: Mapping[str, Any] | None = None
+
+
+def lesion_page(
+    facts: LesionFacts,
+    *,
+    study: str,
+    titles: Mapping[str, str],
+    repeatability: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    pixels: int = 160,
+    record_id: str = "",
+) -> str:
+    """Return the page of one lesion.
+
+    Parameters
+    ----------
+    facts : LesionFacts
+        Its rows.
+    study : str
+        Name of the study.
+    titles : mapping
+        Title of each rule by its id.
+    repeatability : mapping
+        Within-subject coefficient of variation by map (fraction).
+    ranges : mapping
+        Range of the colours of each map.
+    pixels : int
+        Side of the pictures.
+    record_id : str
+        Key of the page.
+    """
+    last = facts.visits[-1]
+    times, axis = _times(facts)
+    return page(
+        "lesion.html.j2",
+        version=__version__,
+        study=study,
+        subject=last["subject"],
+        center=last["center"],
+        lesion=last["lesion_id"],
+        tiles=_tiles(facts),
+        charts=_charts(facts, times, axis, repeatability),
+        bands=_band_notes(repeatability),
+        visits=_visits(facts),
+        pictures=_pictures(facts, ranges),
+        extent=(facts.slices or {}).get("extent"),
+        pixels=pixels,
+        dose=[[text, last[k]] for k, text in DOSE if last.get(k) not in {None, ""}],
+        rules=_rules(facts.rules, titles),
+        withheld=_withheld(facts.rules),
+        predictions=_predictions(facts.predictions),
+        outcome=_outcome(last),
+        record_id=record_id,
+    )
+
+
+def _tiles(facts: LesionFacts) -> list[tuple[str, str]]:
+    last, seen = facts.visits[-1], [v for v in facts.visits if v["label"]]
+    volume = seen[-1].get("volume") if seen else None
+    calls = Counter(r["call"] for r in facts.rules if r["session"] == last["session"])
+    said = f"{calls['progression']} of {calls['progression'] + calls['treatment_effect']}"
+    return [
+        (words(last.get("state")), "state at the last session"),
+        (f"{number(volume)} mL", "volume when last seen"),
+        (words(last.get("response_volume")), "response by volume"),
+        (said, "rules with a call say progression, last session"),
+        (words(last.get("outcome")) if last.get("outcome") else "none", "adjudicated outcome"),
+    ]
+
+
+def _times(facts: LesionFacts) -> tuple[dict[str, float], str]:
+    """Return the place of each session on the time axis, and what it counts."""
+    for column, text in (
+        ("days_from_srs", "Days from radiosurgery"),
+        ("days_from_first", "Days from first session (day of SRS unknown)"),
+    ):
+        found = {}
+        for visit in facts.visits:
+            row = facts.sessions.get(visit["session"], {})
+            day = visit.get(column)
+            found[visit["session"]] = row.get(column) if day is None else day
+        if all(known(day) for day in found.values()):
+            return {session: float(day) for session, day in found.items()}, text
+    return {
+        v["session"]: float(i) for i, v in enumerate(facts.visits, start=1)
+    }, "Session (days unknown)"
+
+
+def _charts(
+    facts: LesionFacts, times: Mapping[str, float], axis: str, repeatability: Mapping[str, float]
+) -> list[dict[str, str]]:
+    found = []
+    srs = [Level("SRS", 0.0)] if "radiosurgery" in axis else []
+    outcome = facts.visits[-1].get("outcome_days_from_srs")
+    span = (min(times.values()), max(times.values()))
+    near = known(outcome) and srs and outcome <= 2 * max(span[1], 90)
+    moments = [*srs, Level("outcome", float(outcome))] if near and known(outcome) else srs
+    for measure in MEASURES:
+        points = [_point(facts, measure, visit) for visit in facts.visits]
+        x = [times[v["session"]] for v in facts.visits]
+        line = Line(measure.title, x, [p[0] for p in points], spans=[p[1] for p in points])
+        label = f"{measure.title}, {measure.unit}"
+        svg = chart(
+            [line],
+            x_label=axis,
+            y_label=f"{measure.name}, {measure.unit}",
+            alt=_alt(label, axis, line),
+            bands=_noise(measure, line, repeatability),
+            moments=moments,
+            x_range=span,
+        )
+        gaps = _gaps(facts, measure)
+        found.append({"svg": svg, "title": label, "gaps": gaps})
+    return found
+
+
+def _point(
+    facts: LesionFacts, measure: Measure, visit: Row
+) -> tuple[float, tuple[float, float] | None]:
+    """Return the value at a visit and the quartiles of the voxels where there are any."""
+    if not measure.map:
+        return _float(visit.get(measure.name)), None
+    low, value, high = (
+        _value(facts.features.get((visit["session"], measure.map, s)))
+        for s in ("p25", "median", "p75")
+    )
+    whole = math.isfinite(low) and math.isfinite(high)
+    return value, (low, high) if whole else None
+
+
+def _value(cell: Row | None) -> float:
+    return _float(cell["value"]) if cell is not None and cell["evaluable"] else math.nan
+
+
+def _float(value: Any) -> float:
+    return float(value) if known(value) else math.nan
+
+
+def _noise(measure: Measure, line: Line, repeatability: Mapping[str, float]) -> list[Band]:
+    """Return the band around the first value within which a change is no more than noise."""
+    cv = repeatability.get(measure.map or measure.name)
+    first = next((y for _, y in line.points), math.nan)
+    if cv is None or not math.isfinite(first):
+        return []
+    low, high = repeatability_limits(cv)
+    return [Band("limits of repeatability around the first value", first * low, first * high)]
+
+
+def _band_notes(repeatability: Mapping[str, float]) -> list[str]:
+    notes = []
+    for name, cv in sorted(repeatability.items()):
+        low, high = repeatability_limits(cv)
+        notes.append(
+            f"{name}: a change from the first value of less than {100 * (1 - low):.0f} % down or"
+            f" {100 * (high - 1):.0f} % up is within noise (within-subject coefficient of"
+            f" variation {cv:g})"
+        )
+    return notes
+
+
+def _gaps(facts: LesionFacts, measure: Measure) -> str:
+    """Return why sessions have no value."""
+    if not measure.map:
+        return ""
+    parts = []
+    for visit in facts.visits:
+        cell = facts.features.get((visit["session"], measure.map, "median"))
+        if cell is None or not cell["evaluable"]:
+            why = "not measured" if cell is None else words(cell["reason"])
+            parts.append(f"ses-{visit['session']}: {why}")
+    return "; ".join(parts)
+
+
+def _alt(label: str, axis: str, line: Line) -> str:
+    told = ", ".join(f"{number(y)} at day {x:g}" for x, y in line.points)
+    return f"{label} against {axis.lower()}: {told or 'no value'}."
+
+
+def _visits(facts: LesionFacts) -> list[dict[str, Any]]:
+    rows = []
+    for visit in facts.visits:
+        session = facts.sessions.get(visit["session"], {})
+        rows.append(
+            {
+                "session": visit["session"],
+                "page": f"sub-{visit['subject']}_ses-{visit['session']}.html",
+                "day": visit.get("days_from_srs"),
+                "state": visit.get("state"),
+                "verdict": session.get("qc_verdict"),
+                "volume": visit.get("volume"),
+                "diameter": visit.get("longest_diameter"),
+                "change": visit.get("volume_change_nadir"),
+                "response": visit.get("response_volume"),
+                "cells": [_cell(facts, visit, m) for m in MEASURES if m.map],
+                "source": visit.get("mask_source"),
+            }
+        )
+    return rows
+
+
+def _cell(facts: LesionFacts, visit: Row, measure: Measure) -> dict[str, Any]:
+    cell = facts.features.get((visit["session"], measure.map, "median"))
+    if cell is None:
+        return {"value": None, "reason": "not measured"}
+    if not cell["evaluable"]:
+        return {"value": None, "reason": words(cell["reason"])}
+    return {"value": cell["value"], "reason": ""}
+
+
+def _pictures(
+    facts: LesionFacts, ranges: Mapping[str, tuple[float, float]]
+) -> list[dict[str, Any]]:
+    """Return a row of pictures for each image that any session has."""
+    seen = (facts.slices or {}).get("sessions") or {}
+    rows = []
+    for name, title in IMAGES.items():
+        if not any(name in entry["tiles"] for entry in seen.values()):
+            continue
+        tiles = []
+        for visit in facts.visits:
+            entry = seen.get(visit["session"])
+            path = entry["tiles"].get(name) if entry else None
+            day = visit.get("days_from_srs")
+            when = f"ses-{visit['session']}" + (f", day {day:g}" if known(day) else "")
+            tiles.append(
+                {
+                    "src": None if path is None else path.removeprefix("derivatives/"),
+                    "outline": entry["outline"] if entry else "",
+                    "when": when,
+                    "alt": f"{title} of lesion {visit['lesion_id']}, {when}",
+                }
+            )
+        span = ranges.get(name)
+        rows.append({"title": title, "span": span, "tiles": tiles})
+    return rows
+
+
+def _rules(rows: Sequence[Row], titles: Mapping[str, str]) -> list[list[Any]]:
+    called = [r for r in rows if r["call"] in {"progression", "treatment_effect", "indeterminate"}]
+    called.sort(key=lambda r: (r["session"], r["rule_id"]))
+    return [
+        [
+            f"ses-{r['session']}",
+            titles.get(r["rule_id"], r["rule_id"]),
+            r["call"],
+            f"{number(r['value'])} {r['unit'] or ''}".strip(),
+            number(r["cutoff"]),
+            "; ".join(words(x) for x in r["reasons"]),
+            words(r["evidence_level"]),
+        ]
+        for r in called
+    ]
+
+
+def _withheld(rows: Sequence[Row]) -> list[list[Any]]:
+    """Return how often each reason kept a rule from a call."""
+    counts = Counter(
+        (r["call"], next(iter(r["reasons"]), ""))
+        for r in rows
+        if r["call"] in {"not_applicable", "not_evaluable"}
+    )
+    return [[words(call), words(why), n] for (call, why), n in sorted(counts.items())]
+
+
+def _predictions(rows: Sequence[Row]) -> list[list[Any]]:
+    shown = sorted(rows, key=lambda r: (r["session"], r["model"], r["split"]))
+    return [
+        [f"ses-{r['session']}", words(r["model"]), words(r["split"]), r["probability"]]
+        for r in shown
+    ]
+
+
+def _outcome(last: Row) -> list[list[Any]]:
+    if not last.get("outcome"):
+        return []
+    blinded = {True: "yes", False: "no"}.get(last.get("outcome_blinded"), "unknown")  # type: ignore[arg-type]
+    return [
+        ["Label", words(last["outcome"])],
+        ["Rests on", words(last.get("outcome_basis"))],
+        ["Days from radiosurgery", number(last.get("outcome_days_from_srs"))],
+        ["Adjudicated blind to perfusion", blinded],
+    ]
