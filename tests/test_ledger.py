@@ -139,7 +139,10 @@ def test_two_studies_differ_by_what_was_changed(study: FakeStudy, finished: Fake
     found = diff_studies(finished.out, study.out)
     assert (found.only_a, found.only_b) == ([], [])
     changed = {job.stage: job for job in found.jobs}
-    assert changed.keys() == {"dsc", "features", "report", "tables", "cohort", "study_report"}
+    assert changed.keys() == {
+        *("dsc", "features", "report", "stories"),
+        *("tables", "cohort", "study_report"),
+    }
     assert [str(r) for r in changed["dsc"].reasons] == [
         "parameter dsc.leakage_model bsw -> bidirectional"
     ]
@@ -249,7 +252,7 @@ def test_a_pinned_version_refuses_another_release(study: FakeStudy) -> None:
 
 def test_status_needs_no_state_file_that_did_not_move(study: FakeStudy) -> None:
     rows = status_rows(study.out)
-    assert Counter(row["status"] for row in rows) == {"done": 29}
+    assert Counter(row["status"] for row in rows) == {"done": 31}
     before = current_rows(study.out)
     state = study.out / "ledger/states/dsc/sub-s1_ses-20190301.json"
     state.write_text(state.read_text().replace('"done"', '"failed"'))
@@ -265,7 +268,7 @@ def test_a_crate_describes_every_job_and_file(study: FakeStudy, tmp_path: Path) 
 
     crate = ROCrate(write_crate(study.out, tmp_path / "crate"))
     actions = [e for e in crate.get_entities() if e.type == "CreateAction"]
-    assert len(actions) == 29 + 1
+    assert len(actions) == 31 + 1
     files = {e.id: e for e in crate.get_entities() if "File" in e.type}
     outputs = {p for s in read_states(study.out) for p in s.outputs.items()}
     assert {(name, files[name]["sha256"]) for name, _ in outputs} == outputs

@@ -138,7 +138,8 @@ def test_a_changed_setting_plans_its_stage_and_what_follows(study: FakeStudy) ->
     study.study_file.write_text(yaml.safe_dump(content))
     jobs = planned(study)
     assert stages(jobs) == {
-        "dsc": 4, "dce": 4, "features": 4, "report": 4, "tables": 1, "cohort": 1, "study_report": 1,
+        "dsc": 4, "dce": 4, "features": 4, "report": 4, "stories": 2, "tables": 1, "cohort": 1,
+        "study_report": 1,
     }  # fmt: skip
     reasons = jobs["dce", "s1", "20190101"]
     assert [str(r) for r in reasons] == ["parameter center.hematocrit 0.42 -> 0.45"]
@@ -154,7 +155,8 @@ def test_comments_plan_nothing_and_code_plans_its_stage(study: FakeStudy) -> Non
     os.utime(script, (1, 1))
     jobs = planned(study)
     assert stages(jobs) == {
-        "dce": 4, "features": 4, "report": 4, "tables": 1, "cohort": 1, "study_report": 1,
+        "dce": 4, "features": 4, "report": 4, "stories": 2, "tables": 1, "cohort": 1,
+        "study_report": 1,
     }  # fmt: skip
     assert jobs["dce", "s1", "20190101"][0].kind == "code"
 
@@ -254,7 +256,8 @@ def test_a_killed_job_leaves_the_tables_and_is_resumed(study: FakeStudy) -> None
     shutil.rmtree(study.out / ".store")
     result = run(study, snakemake=True)
     assert [(a["stage"], a["subject"], a["session"]) for a in result.absent] == [
-        ("dsc", "s2", "20190305"), ("features", "s2", "20190305"), ("report", "s2", "20190305"),
+        ("dsc", "s2", "20190305"), ("features", "s2", "20190305"), ("stories", "s2", None),
+        ("report", "s2", "20190305"),
     ]  # fmt: skip
     assert exit_code(result) == ExitCode.PARTIAL
     assert (study.out / "tables/tables-None-None.txt").exists()

@@ -24,6 +24,20 @@ class SessionReportConfig(Section):
         ],
         description="Columns of the lesion table, `map:statistic` in the region `lesion`.",
     )
+    viewer_voxels: int = Field(
+        4_500_000,
+        ge=100_000,
+        le=50_000_000,
+        description="Most voxels of an anatomical image in the viewer (count); finer ones are"
+        " averaged.",
+    )
+    viewer_bytes: int = Field(
+        8_000_000,
+        ge=500_000,
+        le=100_000_000,
+        description="Most bytes of all images in the viewer's page; maps beyond it are left out"
+        " and named.",
+    )
 
 
 class StoryConfig(Section):

@@ -104,7 +104,7 @@ STAGES: dict[str, Stage] = {
             "session",
             ("bids", "anat", "dsc", "dce", "features"),
             ("report.session",),
-            ("jinja2", "pyarrow"),
+            ("contourpy", "jinja2", "matplotlib", "pyarrow", "snakemake", *_IMAGES),
         ),
         Stage(
             "tables",

@@ -37,12 +37,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """A horizontal band with its name, or a vertical one where ``upright``."""
+    """A shaded range of y with its name."""
 
     label: str
     low: float
     high: float
-    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def chart(
     levels : sequence of Level
         Horizontal lines.
     bands : sequence of Band
-        Shaded ranges of y, or of x where upright.
+        Shaded ranges of y.
     moments : sequence of Level
         Vertical lines; ``y`` is the place on the x axis.
     zero : bool
@@ -96,9 +95,8 @@ def chart(
     if not points:
         return ""
     xs = [*(p[0] for p in points), *(m.y for m in moments)]
-    xs += [edge for band in bands if band.upright for edge in (band.low, band.high)]
     ys = [*(p[1] for p in points), *(level.y for level in levels)]
-    ys += [edge for band in bands if not band.upright for edge in (band.low, band.high)]
+    ys += [edge for band in bands for edge in (band.low, band.high)]
     ys += [edge for line in lines for span in line.spans if span is not None for edge in span]
     x_ticks = ticks(min([*xs, *(x_range or ())]), max([*xs, *(x_range or ())]))
     y_ticks = ticks(min(*ys, 0.0) if zero else min(ys), max(*ys, 0.0) if zero else max(ys))
@@ -174,12 +172,10 @@ def _axes(
 
 
 def _band(frame: _Frame, band: Band) -> str:
-    if band.upright:
-        x0, x1, y0, y1 = frame.x(band.low), frame.x(band.high), TOP, HEIGHT - BOTTOM
-    else:
-        x0, x1, y0, y1 = LEFT, WIDTH - RIGHT, frame.y(band.high), frame.y(band.low)
+    top, bottom = frame.y(band.high), frame.y(band.low)
     return (
-        f'<rect class="band" x="{x0}" y="{y0}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}">'
+        f'<rect class="band" x="{LEFT}" y="{top}" width="{WIDTH - RIGHT - LEFT}"'
+        f' height="{bottom - top:.1f}">'
         f"<title>{escape(band.label)}: {band.low:.4g} to {band.high:.4g}</title></rect>"
     )
 

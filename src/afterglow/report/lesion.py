@@ -157,8 +157,9 @@ def _times(facts: LesionFacts) -> tuple[dict[str, float], str]:
             row = facts.sessions.get(visit["session"], {})
             day = visit.get(column)
             found[visit["session"]] = row.get(column) if day is None else day
-        if all(known(day) for day in found.values()):
-            return {session: float(day) for session, day in found.items()}, text
+        days = {session: _float(day) for session, day in found.items()}
+        if all(map(math.isfinite, days.values())):
+            return days, text
     return {
         v["session"]: float(i) for i, v in enumerate(facts.visits, start=1)
     }, "Session (days unknown)"
@@ -168,11 +169,14 @@ def _charts(
     facts: LesionFacts, times: Mapping[str, float], axis: str, repeatability: Mapping[str, float]
 ) -> list[dict[str, str]]:
     found = []
-    srs = [Level("SRS", 0.0)] if "radiosurgery" in axis else []
-    outcome = facts.visits[-1].get("outcome_days_from_srs")
     span = (min(times.values()), max(times.values()))
-    near = known(outcome) and srs and outcome <= 2 * max(span[1], 90)
-    moments = [*srs, Level("outcome", float(outcome))] if near and known(outcome) else srs
+    moments = []
+    if "radiosurgery" in axis:
+        moments.append(Level("SRS", 0.0))
+        outcome = _float(facts.visits[-1].get("outcome_days_from_srs"))
+        # A label years later would leave no room for the course.
+        if outcome <= 2 * max(span[1], 90.0):
+            moments.append(Level("outcome", outcome))
     for measure in MEASURES:
         points = [_point(facts, measure, visit) for visit in facts.visits]
         x = [times[v["session"]] for v in facts.visits]
@@ -351,7 +355,7 @@ def _predictions(rows: Sequence[Row]) -> list[list[Any]]:
 def _outcome(last: Row) -> list[list[Any]]:
     if not last.get("outcome"):
         return []
-    blinded = {True: "yes", False: "no"}.get(last.get("outcome_blinded"), "unknown")  # type: ignore[arg-type]
+    blinded = {True: "yes", False: "no", None: "unknown"}[last.get("outcome_blinded")]
     return [
         ["Label", words(last["outcome"])],
         ["Rests on", words(last.get("outcome_basis"))],

@@ -52,7 +52,8 @@ def levels(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     [0, 1, 1, 128, 255, 255]
     """
     share = np.clip((np.asarray(values, dtype=np.float64) - low) / (high - low), 0.0, 1.0)
-    return np.where(np.isnan(share), 0, 1 + np.rint(254 * np.nan_to_num(share))).astype(np.uint8)
+    steps = np.where(np.isnan(share), 0, 1 + np.rint(254 * np.nan_to_num(share)))
+    return np.asarray(steps, dtype=np.uint8)
 
 
 @lru_cache(maxsize=4)
@@ -61,7 +62,7 @@ def palette(name: str = "viridis") -> NDArray[np.uint8]:
     from matplotlib import colormaps
 
     colors = colormaps[name](np.linspace(0.0, 1.0, 255))[:, :3]
-    table = np.rint(255 * np.vstack([colors[:1], colors])).astype(np.uint8)
+    table = np.asarray(np.rint(255 * np.vstack([colors[:1], colors])), dtype=np.uint8)
     table.setflags(write=False)
     return table
 

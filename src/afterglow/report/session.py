@@ -11,6 +11,7 @@ from afterglow import __version__
 from afterglow.config.report import SessionReportConfig
 from afterglow.provenance.job import State
 from afterglow.report.methods import methods_text
+from afterglow.report.panels import flicker_panels, mosaics, outline_panels, read_head
 from afterglow.report.render import data_uri, number, page, words
 
 Reader = Callable[[str], Path]
@@ -22,6 +23,12 @@ STAGE_NAMES = {
     "dce": "T1 and DCE perfusion",
     "features": "Lesion measurements",
 }
+GROUPS = (
+    ("Motion", ("motion",)),
+    ("Maps, input functions and curves", ("dsc", "dce")),
+    ("Brain mask, checkerboards and edges", ("brain", "tissue", "lesions", "registration")),
+)
+RANK = {"pass": 0, "warn": 1, "warning": 1, "check": 1, "fail": 2}
 CAPTIONS = {
     "brain": "Brain extraction: outline of the brain mask on the anatomical reference.",
     "registration": "Registration: moving images against the anatomical reference.",
@@ -42,6 +49,7 @@ def session_page(
     subject: str,
     session: str,
     record_id: str,
+    viewer: str = "",
 ) -> str:
     """Return the page of one session.
 
@@ -57,7 +65,10 @@ def session_page(
         Labels.
     record_id : str
         Key of the report itself.
+    viewer : str
+        Name of the viewer's page beside it; empty where there is none.
     """
+    head = read_head(states, read)
     verdicts = _verdicts(states)
     return page(
         "session.html.j2",
@@ -74,6 +85,10 @@ def session_page(
         perfusion=_perfusion(states),
         lesions=_lesions(states, read, settings),
         figures=_figures(states, read),
+        panels=outline_panels(head) if head else [],
+        flicker=flicker_panels(head, states, read) if head else [],
+        mosaics=mosaics(head, states, read) if head else [],
+        viewer=viewer,
         methods=methods_text(states),
         provenance=_provenance(states, record_id),
     )
@@ -87,8 +102,7 @@ def worst(verdicts: Any) -> str:
     >>> worst(["pass", "fail", "warn"]), worst([])
     ('fail', 'none')
     """
-    rank = {"pass": 0, "warn": 1, "warning": 1, "check": 1, "fail": 2}
-    found = sorted(verdicts, key=lambda v: rank.get(v, 1))
+    found = sorted(verdicts, key=lambda v: RANK.get(v, 1))
     return str(found[-1]) if found else "none"
 
 
@@ -119,7 +133,8 @@ def _verdicts(states: Mapping[str, State]) -> list[dict[str, Any]]:
                     ),
                 }
             )
-    return rows
+    # What speaks against the session comes first.
+    return sorted(rows, key=lambda row: -RANK.get(row["verdict"], 1))
 
 
 def _trouble(states: Mapping[str, State]) -> list[list[str]]:
@@ -259,23 +274,39 @@ def _cell(cell: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"value": cell["value"] if good else None, "reason": reason, "n": cell["n_voxels"]}
 
 
-def _figures(states: Mapping[str, State], read: Reader) -> list[dict[str, str]]:
-    out = []
+def _figures(states: Mapping[str, State], read: Reader) -> list[dict[str, Any]]:
+    """Return the figures of the stages in groups, in the order in which one asks for them."""
+    found: list[tuple[str, dict[str, str]]] = []
     for name in ("anat", "dsc", "dce"):
         state = states.get(name)
         for entry in (state.summary.get("figures") or []) if state else []:
             path = entry["path"] if isinstance(entry, dict) else entry
             caption = entry.get("caption", "") if isinstance(entry, dict) else ""
             caption = caption or _caption(path, name)
-            out.append({"src": data_uri(read(path)), "alt": caption, "caption": caption})
-    return out
+            figure = {"src": data_uri(read(path)), "alt": caption, "caption": caption}
+            found.append((_kind(path)[0], figure))
+    known = {kind for _, kinds in GROUPS for kind in kinds}
+    groups = [(title, [f for kind, f in found if kind in kinds]) for title, kinds in GROUPS]
+    groups.append(("Other figures", [f for kind, f in found if kind not in known]))
+    return [{"title": title, "figures": figures} for title, figures in groups if figures]
+
+
+def _kind(path: str) -> tuple[str, str]:
+    """Return what a figure shows and of what, such as motion and DSC."""
+    named = Path(path).stem.partition("desc-")[2]
+    kind, upper, rest = named.partition("_")[0], "", ""
+    for name in ("registration", "motion"):
+        if kind.startswith(name):
+            kind, upper = name, kind.removeprefix(name)
+            rest = {"Pre": "T1w before contrast", "Flair": "FLAIR"}.get(upper, upper)
+            rest = "reference session" if upper == "Reference" else rest
+    return kind, rest
 
 
 def _caption(path: str, stage: str) -> str:
-    named = Path(path).stem.partition("desc-")[2]
-    kind, _, rest = named.partition("_")
-    text = CAPTIONS.get(kind, f"{STAGE_NAMES[stage]}: {words(named)}.")
-    return text if kind not in {"registration", "motion"} or not rest else f"{text[:-1]}, {rest}."
+    kind, rest = _kind(path)
+    text = CAPTIONS.get(kind, f"{STAGE_NAMES[stage]}: {words(kind)}.")
+    return f"{rest}. {text}" if rest else text
 
 
 def _provenance(states: Mapping[str, State], record_id: str) -> list[list[Any]]:
