@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from afterglow import __version__
-from afterglow.cli import ledger, standalone
+from afterglow.cli import ledger, standalone, view
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app = typer.Typer(
 
 standalone.register(app)
 ledger.register(app)
+view.register(app)
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]

@@ -69,7 +69,7 @@ class Head:
 def read_head(states: Mapping[str, State], find: Find) -> Head | None:
     """Return the anatomy of a session, None where there is none."""
     anat = states.get("anat")
-    if anat is None or not anat.done or not anat.summary.get("t1w"):
+    if anat is None or not anat.done or not anat.summary.get("transforms"):
         return None
     values, affine = load_nifti(find(anat.summary["t1w"]))
     brain = load_nifti(find(anat.summary["brain"]))[0] > 0.5

@@ -107,7 +107,7 @@ def outline(inside: NDArray[np.bool_]) -> str:
     --------
     >>> dot = np.zeros((5, 5), dtype=bool); dot[2, 2] = True
     >>> outline(dot)
-    'M3.0 2.5L2.5 3.0L2.0 2.5L2.5 2.0Z'
+    'M2.0 2.5L2.5 2.0L3.0 2.5L2.5 3.0Z'
     >>> outline(np.zeros((5, 5), dtype=bool))
     ''
     """

@@ -49,7 +49,7 @@ def session_view(
         Whether to place the images in the space of the subject's reference session.
     """
     anat = states.get("anat")
-    if anat is None or not anat.done:
+    if anat is None or not anat.done or not anat.summary.get("transforms"):
         return None
     transforms = read_json(find(anat.summary["transforms"]))
     base = _matrix(transforms, "T1w_to_reference") if to_reference else np.eye(4)
@@ -115,9 +115,9 @@ def _maps(state: State | None, find: Find, matrix: NDArray[np.float64]) -> list[
         good = np.isfinite(values)
         if entry.get("evaluable"):
             good &= load_nifti(find(entry["evaluable"]))[0] > 0.5
-        content = map_volume(values, good, matrix @ affine)
         units = str(entry.get("units") or "").partition(" (")[0].removeprefix("1")
         span = RANGES.get(name) or _span(values[good])
+        content = map_volume(values, good, matrix @ affine, span[0])
         layers.append(Layer(name, name, "map", units, span, content))
     return layers
 

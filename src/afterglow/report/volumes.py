@@ -36,8 +36,10 @@ def anatomy_volume(values: NDArray[Any], affine: Matrix, most: int) -> bytes:
     return _nifti(pixels, matrix, slope=top / 255)
 
 
-def map_volume(values: NDArray[Any], good: NDArray[np.bool_], affine: Matrix) -> bytes:
-    """Return a map in 65 000 steps on its own grid; voxels that are not evaluable are blank.
+def map_volume(
+    values: NDArray[Any], good: NDArray[np.bool_], affine: Matrix, floor: float = 0.0
+) -> bytes:
+    """Return a map in 32 000 steps on its own grid; voxels that are not evaluable are blank.
 
     Parameters
     ----------
@@ -47,17 +49,17 @@ def map_volume(values: NDArray[Any], good: NDArray[np.bool_], affine: Matrix) ->
         Evaluable voxels.
     affine : ndarray, shape (4, 4)
         Voxel indices to world (RAS mm).
+    floor : float
+        Lower limit of the colours; blank voxels read lower, so that they have none.
     """
     keep = good & np.isfinite(values)
     if not keep.any():
-        return _nifti(np.full(values.shape[:3], BLANK, np.int16), affine, slope=1.0)
-    low, high = np.percentile(values[keep], (0.2, 99.8))
-    slope = max(float(high - low), 1e-6) / 60_000
-    middle = float(low + high) / 2
-    steps = np.rint(np.clip((np.where(keep, values, middle) - middle) / slope, -32_000, 32_000))
+        return _nifti(np.full(values.shape[:3], BLANK, np.int16), affine, slope=1.0, inter=floor)
+    low, high = (float(x) for x in np.percentile(values[keep], (0.2, 99.8)))
+    slope = max(high - low, 1.1 * (low - floor), 1e-6) / 32_000
+    steps = np.rint(np.clip((np.where(keep, values, low) - low) / slope, -500, 32_500))
     pixels = np.where(keep, steps, BLANK).astype(np.int16)
-    # Far below every value, so that it is never within a colour range.
-    return _nifti(pixels, affine, slope=slope, inter=middle)
+    return _nifti(pixels, affine, slope=slope, inter=low)
 
 
 def outline_volume(labels: NDArray[Any], affine: Matrix, most: int) -> bytes:
