@@ -23,17 +23,34 @@ if TYPE_CHECKING:
 
 
 @kernel
-def spike(y: Array, beta: Array, work: Array, n: int) -> float:
-    """Return the largest residual over the mean of the other residuals' sizes."""
-    total = 0.0
-    top = 0.0
+def spike(y: Array, beta: Array, work: Array, n: int, root_weight: Array) -> float:
+    """Return the largest unexplained residual over the mean of the other residuals' sizes.
+
+    Where the curve is steep, a residual up to its change from one frame to the next may come from
+    the place of the bolus within a frame: only what exceeds that counts.
+    """
+    fitted, size = work[9], work[15]
+    value = total = 0.0
     for i in range(y.size):
-        r = y[i]
-        for j in range(n):
-            r -= beta[j] * work[10 + j, i]
-        total += abs(r)
-        top = max(top, abs(r))
-    rest = (total - top) / max(y.size - 1, 1)
+        size[i] = 0.0
+        if root_weight[i] > 0.0:
+            value = 0.0
+            for j in range(n):
+                value += beta[j] * work[10 + j, i]
+            size[i] = abs(y[i] - value)
+            value /= root_weight[i]
+            total += size[i]
+        fitted[i] = value
+    top = whole = 0.0
+    for i in range(y.size):
+        change = abs(fitted[i] - fitted[i - 1]) if i > 0 else 0.0
+        if i + 1 < y.size:
+            change = max(change, abs(fitted[i + 1] - fitted[i]))
+        beyond = size[i] - root_weight[i] * change
+        if beyond > top:
+            top = beyond
+            whole = size[i]
+    rest = (total - whole) / max(y.size - 1, 1)
     return top / rest if rest > 0.0 else 0.0
 
 
@@ -70,8 +87,7 @@ def fit_block(
 
     ``mode`` is 0 for no delay, 1 for the delay of each voxel in ``delays``, 2 for a fitted one.
     Fills ``parameters`` (two factors, two rates, delay), the unscaled ``covariance`` in factors,
-    log rates, delay, the weighted residual's sum of squares, and ``largest``, its largest value
-    over the mean of the others.
+    log rates, delay, the weighted residual's sum of squares, and ``largest``, see :func:`spike`.
     """
     n = kinds.size
     n_time = data.shape[1]
@@ -115,4 +131,4 @@ def fit_block(
         parameters[v, 0], parameters[v, 1] = beta[0], beta[1]
         parameters[v, 2], parameters[v, 3] = theta[0], theta[1]
         parameters[v, 4] = theta[2]
-        largest[v] = spike(y, beta, work, n)
+        largest[v] = spike(y, beta, work, n, root_weight)
