@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from afterglow.config.dce import DCEConfig
 from afterglow.perfusion.aif_choice import Injection
 from afterglow.perfusion.dce_analysis import analyse, foreground
+from afterglow.perfusion.relaxivity import transverse_relaxivity
 from afterglow.perfusion.t1 import fit_vfa
 from afterglow.phantom import physics
 from afterglow.phantom.cohort import plan_cohort
@@ -63,7 +64,8 @@ def one(patient, visit, plan):
     relaxivity = physics.RELAXIVITY[center.agent][int(center.field > 2.0)]
     injection = Injection(
         scan.series.tr, scan.series.flip, relaxivity, center.field, center.hematocrit,
-        center.dose_of("dce"),
+        center.dose_of("dce"), scan.series.te,
+        transverse_relaxivity(center.agent, center.field).value,
     )  # fmt: skip
     found = analyse(
         series, frames, mask, t10.t1, injection, DCEConfig(), search_mask=search, native_t1=native

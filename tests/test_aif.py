@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from afterglow.perfusion import aif
-from afterglow.perfusion.aif_choice import Injection, choose_input, without_noise_floor
+from afterglow.perfusion.aif_choice import Injection, choose_input
+from afterglow.perfusion.blood_signal import blood_concentration, without_noise_floor
 from afterglow.perfusion.signal import spgr_signal
 
 TISSUE, ARTERY, LESION, VEIN, MIXED = 1, 2, 3, 4, 5
@@ -133,3 +134,19 @@ def test_noise_floor_is_taken_away():
     found = without_noise_floor(magnitude)
     assert abs(found[:12].mean() / 6.0 - 1.0) < 0.05
     assert magnitude[:, :12].mean() / 6.0 > 1.2
+
+
+@pytest.mark.parametrize("te", [0.0014, 0.0022])
+def test_decay_of_the_blood_signal_is_undone(te):
+    truth = np.concatenate([np.zeros(6), aif.parker(np.arange(0.0, 200.0, 4.0), 3.0)])
+    truth *= 6.0 / truth.max()
+    signal = spgr_signal(1 / 1.671 + 4.5 * truth, 1000.0, 0.005, 15.0) * np.exp(-te * 7.1 * truth)
+    errors = []
+    for known in (None, te):
+        injection = Injection(0.005, 15.0, 4.5, 3.0, te=known, blood_r2star=7.1)
+        found = blood_concentration(signal[None], (0, 6), injection, 1.671)
+        errors.append(abs(found.max() / truth.max() - 1.0))
+    assert errors[0] > 0.2
+    assert errors[1] < 1e-6
+    hopeless = Injection(0.005, 15.0, 4.5, 3.0, te=te, blood_r2star=200.0)
+    assert np.isnan(blood_concentration(signal[None], (0, 6), hopeless, 1.671)).any()

@@ -217,6 +217,18 @@ def test_an_input_sampled_too_slowly_is_flagged(model, snr, n, least_kept):
     assert flagged[wrong].mean() >= 0.95 if wrong.any() else snr > 50
 
 
+@pytest.mark.parametrize("frame", [3.0, 5.0, 10.0])
+def test_the_frame_of_the_bolus_is_no_spike_and_a_spike_is(frame):
+    rng = np.random.default_rng(1)
+    for _, time, plasma, curves in averaged("extended_tofts", 50, frame, 300):
+        found = dce.fit(curves, time, plasma)
+        assert not (found.reason & dce.Reason.SPIKE).any()
+        late = rng.integers(int(80 / frame), time.size, 50)
+        curves[np.arange(50), late] += 2.0 * curves.max(axis=1) * rng.choice([-1, 1], 50)
+        found = dce.fit(curves, time, plasma)
+        assert ((found.reason & dce.Reason.SPIKE) > 0).mean() > 0.9
+
+
 def test_short_frames_are_not_called_undersampled():
     for _, time, plasma, curves in averaged("2cxm", 20, 3.0, 50):
         found = dce.fit(curves, time, plasma, model="2cxm")

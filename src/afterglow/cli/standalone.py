@@ -83,6 +83,7 @@ def dce(
     """Model one DCE series: Ktrans, ve, vp and more with standard errors."""
     from afterglow.config.dce import DCEConfig
     from afterglow.perfusion.relaxivity import relaxivity as tabled
+    from afterglow.perfusion.relaxivity import transverse_relaxivity
     from afterglow.perfusion.standalone import run_dce
 
     sidecar = _sidecar(series)
@@ -95,6 +96,7 @@ def dce(
                 expected="--agent with a tabled agent, or --relaxivity",
             )
         relaxivity = constant.value
+    decay = transverse_relaxivity(agent, strength)
     found = run_dce(
         series,
         out,
@@ -106,6 +108,8 @@ def dce(
         field=strength,
         hematocrit=hematocrit,
         dose=dose,
+        te=sidecar.get("EchoTime"),
+        blood_r2star=decay.value if decay else 0.0,
         mask=mask,
         threads=threads,
         config=DCEConfig.model_validate({"model": model}),

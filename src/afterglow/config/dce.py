@@ -49,6 +49,14 @@ class DCEConfig(Section):
         "blood",
         description="Table of relaxivities: whole blood (Shen 2015) or plasma (Rohrer 2005).",
     )
+    blood_r2star: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="What 1 mM adds to R2* of arterial blood (1/(s mM)), for the decay of its "
+        "signal at the echo time; null takes r2 of the agent in plasma (Rohrer 2005), the least "
+        "it can be, 0 undoes no decay.",
+    )
     max_relative_se: float = Field(
         0.25,
         gt=0,

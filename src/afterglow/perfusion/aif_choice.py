@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.perfusion import aif, signal
+from afterglow.perfusion.blood_signal import blood_concentration
 from afterglow.perfusion.relaxivity import Constant, blood_t1
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.we
 class Injection:
     """What was injected, into whom, and how it was imaged.
 
-    ``tr`` s, ``flip_angle`` degrees, ``relaxivity`` 1/(s mM), ``field`` T, ``dose`` mmol/kg (None
-    where it is not known: a population curve then has no height).
+    ``tr`` and ``te`` s, ``flip_angle`` degrees, ``relaxivity`` 1/(s mM), ``field`` T, ``dose``
+    mmol/kg (None where it is not known: a population curve then has no height), ``blood_r2star``
+    what 1 mM adds to R2* of blood, 1/(s mM). Without ``te`` its decay is neglected.
     """
 
     tr: float
@@ -37,6 +39,8 @@ class Injection:
     field: float | None
     hematocrit: float = 0.42
     dose: float | None = None
+    te: float | None = None
+    blood_r2star: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def choose_input(
     blood, constant = _blood_curve(series, found, baseline, injection, t1, native, b1)
     scale = 1.0
     if partial_volume and found.evaluable and found.venous_voxels.any() and constant is not None:
-        venous = _concentration(
+        venous = blood_concentration(
             series[found.venous_voxels], baseline, injection, constant.value,
             _ratio(b1, found.venous_voxels),
         )  # fmt: skip
@@ -226,7 +230,7 @@ def _blood_curve(
     constant = _blood_constant(t1, found, expected, native)
     if constant is None:
         return nothing, None
-    curve = _concentration(
+    curve = blood_concentration(
         series[found.voxels], baseline, injection, constant.value, _ratio(b1, found.voxels)
     )
     return curve, constant
@@ -275,50 +279,6 @@ def _ratio(b1: NDArray[np.floating] | None, voxels: NDArray[np.bool_]) -> float:
     if b1 is None or not np.isfinite(b1[voxels]).any():
         return 1.0
     return float(np.nanmedian(b1[voxels]))
-
-
-def _concentration(
-    signals: NDArray[np.floating],
-    baseline: signal.Baseline,
-    injection: Injection,
-    t1: float,
-    b1: float,
-) -> NDArray[np.float64]:
-    """Return the concentration of the mean signal of some voxels."""
-    mean = without_noise_floor(signals)
-    return signal.spgr_concentration(
-        mean, t1, injection.tr, injection.flip_angle, injection.relaxivity, baseline, b1
-    )
-
-
-def without_noise_floor(signals: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the root mean square over voxels, freed of the noise in it.
-
-    In a magnitude image ``E[S^2] = A^2 + 2 sigma^2`` (Gudbjartsson 1995): blood with its long T1 is
-    nearly as dark as noise before contrast, and a baseline raised by noise lowers all
-    concentrations. ``sigma`` comes from second differences in time, of the later half of the
-    series, where the signal is high and noise symmetric.
-
-    Parameters
-    ----------
-    signals : array (n_voxels, n_time)
-        Magnitude signal.
-
-    Returns
-    -------
-    array (n_time,)
-
-    Examples
-    --------
-    >>> without_noise_floor(np.full((3, 8), 5.0))
-    array([5., 5., 5., 5., 5., 5., 5., 5.])
-    """
-    values = signals.astype(np.float64)
-    late = values[:, values.shape[1] // 2 :]
-    variance = 0.0
-    if late.shape[1] >= 6:
-        variance = float(np.median(np.mean(np.diff(late, n=2, axis=1) ** 2, axis=1))) / 6.0
-    return np.asarray(np.sqrt(np.maximum(np.mean(values**2, axis=0) - 2.0 * variance, 0.0)))
 
 
 def _population(

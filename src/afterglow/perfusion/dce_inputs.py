@@ -12,7 +12,7 @@ from afterglow.bids.images import load_nifti
 from afterglow.errors import NotEvaluable
 from afterglow.perfusion.dce_analysis import foreground
 from afterglow.perfusion.dynamic import Find, load_dynamic
-from afterglow.perfusion.relaxivity import Constant, agent_of, relaxivity
+from afterglow.perfusion.relaxivity import Constant, agent_of, relaxivity, transverse_relaxivity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,6 +145,7 @@ def agent_facts(
         "field": field_strength,
         "dose": center.dose,
         "hematocrit": center.hematocrit,
+        **_decay_facts(sidecar, agent, config),
     }
     if config.relaxivity is not None:
         return Constant(config.relaxivity, "dce.relaxivity of the study"), facts
@@ -162,3 +163,19 @@ def agent_facts(
             f"none is trusted for {agent} at {field_strength} T: set dce.relaxivity",
         )
     return constant, facts
+
+
+def _decay_facts(sidecar: dict[str, Any], agent: str | None, config: DCEConfig) -> dict[str, Any]:
+    """Return echo time (s) and R2* of blood (1/(s mM)) with its source; 0 where not corrected."""
+    te, strength = sidecar.get("EchoTime"), sidecar.get("MagneticFieldStrength")
+    if config.blood_r2star is not None:
+        constant: Constant | None = Constant(config.blood_r2star, "dce.blood_r2star of the study")
+    else:
+        constant = transverse_relaxivity(agent, float(strength) if strength else None)
+    if constant is None or not te:
+        constant = Constant(0.0, "not known: decay is neglected")
+    return {
+        "te": float(te) if te else None,
+        "blood_r2star": constant.value,
+        "blood_r2star_source": constant.source,
+    }

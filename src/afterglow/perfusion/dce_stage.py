@@ -77,6 +77,8 @@ def run_session(
         field=float(strength) if strength else None,
         hematocrit=center.hematocrit,
         dose=center.dose,
+        te=facts["te"],
+        blood_r2star=facts["blood_r2star"],
     )
     result = analyse(
         found.series, found.time, found.mask, t10.values, injection, config,

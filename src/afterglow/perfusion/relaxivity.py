@@ -38,6 +38,16 @@ _PLASMA: dict[str, tuple[float, float]] = {
     "gadodiamide": (4.3, 4.0),
     "gadoversetamide": (4.7, 4.5),
 }
+# r2 in plasma. Cells and inhomogeneity only add to it, so that R2* of blood is no lower.
+_TRANSVERSE: dict[str, tuple[float, float]] = {
+    "gadobutrol": (6.1, 7.1),
+    "gadoterate": (4.3, 4.9),
+    "gadoteridol": (5.0, 5.7),
+    "gadopentetate": (4.6, 5.2),
+    "gadobenate": (8.7, 11.0),
+    "gadodiamide": (5.2, 5.6),
+    "gadoversetamide": (5.2, 5.9),
+}
 _TISSUE: dict[str, tuple[float, float]] = {"WM": (0.884, 1.084), "GM": (1.124, 1.820)}
 _CSF = 4.2
 
@@ -103,6 +113,26 @@ def relaxivity(agent: str, field: float, medium: Medium = "blood") -> Constant |
     if agent not in table or column is None:
         return None
     return Constant(table[agent][column], f"{source}, {agent} at {(1.5, 3)[column]} T")
+
+
+def transverse_relaxivity(agent: str | None, field: float | None) -> Constant | None:
+    """Return the least that contrast adds to R2* of blood (1/(s mM)), or None where unknown.
+
+    It is r2 in plasma: susceptibility adds to it, by an amount that depends on the sequence and
+    has no trusted value.
+
+    Examples
+    --------
+    >>> transverse_relaxivity("gadobutrol", 3.0).value
+    7.1
+    >>> transverse_relaxivity("gadopiclenol", 3.0) is None
+    True
+    """
+    column = None if field is None else _column(field)
+    if agent not in _TRANSVERSE or column is None:
+        return None
+    where = f"r2 of {agent} at {(1.5, 3)[column]} T"
+    return Constant(_TRANSVERSE[agent][column], f"{_ROHRER}, {where}")
 
 
 def tissue_t1(tissue: Literal["WM", "GM", "CSF"], field: float) -> Constant | None:

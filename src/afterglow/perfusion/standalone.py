@@ -100,6 +100,8 @@ def run_dce(
     field: float | None = None,
     hematocrit: float = 0.42,
     dose: float | None = None,
+    te: float | None = None,
+    blood_r2star: float = 0.0,
     mask: Path | str | None = None,
     plasma_aif: Sequence[float] | None = None,
     config: DCEConfig | None = None,
@@ -127,6 +129,8 @@ def run_dce(
         Fraction.
     dose : float, optional
         mmol/kg; a population input is not evaluable without it.
+    te, blood_r2star : float, optional
+        Echo time (s) and what 1 mM adds to R2* of blood (1/(s mM)), for its decay.
     mask : path, optional
         Voxels to fit; all with signal by default.
     plasma_aif : list of float, optional
@@ -163,7 +167,7 @@ def run_dce(
         seconds,
         inside,
         t10,
-        Injection(tr, flip_angle, relaxivity, field, hematocrit, dose),
+        Injection(tr, flip_angle, relaxivity, field, hematocrit, dose, te, blood_r2star),
         settings,
         measured_t1=measured,
         plasma_aif=None if plasma_aif is None else np.asarray(plasma_aif, dtype=np.float64),
@@ -180,6 +184,8 @@ def run_dce(
         "tr": tr,
         "flip_angle": flip_angle,
         "relaxivity": relaxivity,
+        "te": te,
+        "blood_r2star": blood_r2star if te else 0.0,
         "t10": "map" if measured else t1,
         "hematocrit": hematocrit,
         "aif": result.choice.source,
