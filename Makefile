@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := src scripts tests benchmarks
+SOURCES := src scripts tests benchmarks docs/tools
 DEMO ?= demo
 
-.PHONY: demo test check soak clean lock generate
+.PHONY: demo test check docs tour soak clean lock generate
 
 demo: $(READY)
 	$(BIN)/afterglow demo $(DEMO)
@@ -20,6 +20,16 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow rules
 	$(BIN)/python tests/lint_workflow.py
+	$(BIN)/interrogate --quiet src
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The site in build/site opens from the file system; broken links end the build.
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+
+# Opens every page of the demo in Chromium, checks it, and writes docs/page-tour.md with its pictures.
+tour: $(READY)
+	$(BIN)/python benchmarks/page_tour.py $(DEMO)
 
 soak: $(READY)
 	$(BIN)/pytest -m soak -n 2
@@ -27,7 +37,7 @@ soak: $(READY)
 # The lock pins everything the project and its tests install, by name and version only.
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet "uv>=0.9"
-	$(BIN)/uv pip compile pyproject.toml --extra dev --no-header --no-annotate --output-file envs/requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --no-header --no-annotate --output-file envs/requirements.lock
 
 # config/default.yaml, config/schema.json and docs/configuration.md come from the config model.
 generate: $(READY)

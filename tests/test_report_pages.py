@@ -114,7 +114,9 @@ def test_a_page_is_well_formed_and_self_contained(pages, name):
     assert outline.faults == []
     assert outline.stack == []
     sources = [a.get("src") or a.get("href") for _, a in outline.tags if "src" in a or "href" in a]
-    assert all(s.startswith(("data:", "#", "../derivatives/", "../cohort/")) for s in sources)
+    assert all(
+        s.startswith(("data:", "#", "../derivatives/", "../cohort/", "study")) for s in sources
+    )
     assert not re.search(r"https?://", pages[name])
     assert not [t for t, a in outline.tags if t in {"link", "iframe"}]
 

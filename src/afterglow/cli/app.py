@@ -199,7 +199,8 @@ def _tell(study: Study, study_file: Path, result: Any) -> None:
         sys.stdout.write(
             f"no result: {job['stage']} {job['subject']} {job['session']}: {job['log']}\n"
         )
-    for label, relative in (("report", "cohort/report.html"), ("tables", "tables")):
+    shown = {"sessions": "cohort/study.html", "report": "cohort/report.html", "tables": "tables"}
+    for label, relative in shown.items():
         if (out / relative).exists():
             sys.stdout.write(f"{label}: {out / relative}\n")
     if (out / "tables" / "features.parquet").exists():
