@@ -109,7 +109,7 @@ def picture(tab: Browser, path: Path, name: str, width: int, *, dark: bool = Fal
     """Take a picture of a page, with few enough colours to be small."""
     from PIL import Image
 
-    height = {"session": 1500, "lesion": 1500}.get(kind(path), 1000) if width > 500 else 1100
+    height = {"session": 2700, "lesion": 2000}.get(kind(path), 1000) if width > 500 else 1100
     tab.open(path.as_uri(), width, height, dark=dark)
     if kind(path) == "viewer":
         tab.wait(VIEWER)
@@ -118,7 +118,9 @@ def picture(tab: Browser, path: Path, name: str, width: int, *, dark: bool = Fal
     tab.picture(raw)
     image = Image.open(io.BytesIO(raw.read_bytes())).convert("RGB")
     raw.unlink()
-    image.quantize(160, method=Image.Quantize.MEDIANCUT).save(IMAGES / name, optimize=True)
+    if kind(path) != "viewer":
+        image = image.quantize(255, method=Image.Quantize.MAXCOVERAGE)
+    image.save(IMAGES / name, optimize=True)
 
 
 def shown(pages: list[Path]) -> dict[str, Path]:

@@ -28,12 +28,14 @@ class Block:
 
 def blocks(*kinds: str) -> list[Block]:
     """Return the blocks of some languages of all pages."""
-    found = []
+    found: list[Block] = []
     for page in PAGES:
         text = (REPO / page).read_text(encoding="utf-8")
-        for match in _BLOCK.finditer(text):
-            if match["kind"] in kinds:
-                found.append(Block(page, match["kind"], match["text"], match["note"] is None))
+        found += [
+            Block(page, match["kind"], match["text"], match["note"] is None)
+            for match in _BLOCK.finditer(text)
+            if match["kind"] in kinds
+        ]
     return found
 
 
