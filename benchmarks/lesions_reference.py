@@ -88,8 +88,8 @@ def _find(judged: Judged, truths: list[dict[str, str]], locate: Locate) -> None:
             judged.wrong.append(f"{where}: the session has no lesions")
             continue
         visits.add(place)
-        near = min(own, key=lambda r: _apart(r, truth))
-        if _apart(near, truth) > NEAR:
+        near = min(own, key=lambda r: apart(r, truth))
+        if apart(near, truth) > NEAR:
             judged.counts["lesions missed"] += 1
             judged.wrong.append(f"{where}: missed ({truth['volume_ml']} mL)")
             continue
@@ -178,7 +178,7 @@ def _csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def _apart(row: dict[str, Any], truth: dict[str, str]) -> float:
+def apart(row: dict[str, Any], truth: dict[str, str]) -> float:
     return float(
         np.linalg.norm([row[f"centroid_{a}"] - float(truth[f"centroid_{a}"]) for a in "xyz"])
     )
@@ -206,7 +206,7 @@ def segmentation(folder: Path) -> bool:
                 if one is None:
                     continue
                 for name, done in _ways(one, before).items():
-                    rows[name, center] += _compare(one["labels"], done, one["grid"])
+                    rows[name, center] += _compare(one["labels"], done, one["grid"], name)
                     touched = set(np.unique(done.labels[one["labels"] > 0]).tolist())
                     extra[name, center] += sum(les.label not in touched for les in done.lesions)
                 before = one
@@ -248,14 +248,15 @@ def _ways(one: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
     return {name: segment(found, one["brain"], seeds) for name, seeds in ways.items()}
 
 
-def _compare(labels: Any, done: Any, grid: Grid) -> list[Compared]:
+def _compare(labels: Any, done: Any, grid: Grid, way: str) -> list[Compared]:
+    """Compare every true lesion; one missed is flagged only where a seed told of it."""
     rows = []
     for label in np.unique(labels[labels > 0]):
         own = labels == label
         touching = np.unique(done.labels[own])
         touching = touching[touching > 0]
         made = np.isin(done.labels, touching) if touching.size else np.zeros_like(own)
-        doubt = not touching.size or any(
+        doubt = (not touching.size and way == "seeded") or any(
             lesion.doubt or lesion.quality < 0.5
             for lesion in done.lesions
             if lesion.label in touching
@@ -265,20 +266,34 @@ def _compare(labels: Any, done: Any, grid: Grid) -> list[Compared]:
     return rows
 
 
-def _sessions(folder: Path) -> dict[str, dict[str, list[tuple[str, Path]]]]:
-    """Return (session folder, lesions as drawn) of every patient by center, in order of date."""
-    locate = locator(load_study(folder))
-    found: dict[str, dict[str, list[tuple[str, Path]]]] = defaultdict(lambda: defaultdict(list))
+def visits_of(folder: Path) -> list[tuple[Visit, str]]:
+    """Return subject and session of every visit of the truth, and the name of its truth files."""
+    locate, found = locator(load_study(folder)), []
     layout = json.loads((folder / "truth/layout.json").read_text(encoding="utf-8"))
     for entry in sorted(layout, key=lambda e: (e["patient"], e["study_date"])):
         place = locate(entry["patient"], entry["study_date"])
-        if place is None:
-            continue
-        name = f"{entry['patient']}_{entry['study_date']}_lesions.nii.gz"
-        drawn = next((folder / "truth/maps").glob(f"*{name}"), None)
-        if drawn is not None:
-            session = f"sub-{place[0]}/ses-{place[1]}"
-            found[entry["center"]][entry["patient"]].append((session, drawn))
+        if place is not None:
+            found.append((place, f"{entry['patient']}_{entry['study_date']}"))
+    return found
+
+
+def rows_of(folder: Path) -> list[tuple[Visit, dict[str, str]]]:
+    """Return the lesions of the truth with their subject and session."""
+    locate = locator(load_study(folder))
+    rows = [(locate(r["patient"], r["study_date"]), r) for r in _csv(folder / "truth/truth.csv")]
+    return [(place, row) for place, row in rows if place is not None]
+
+
+def _sessions(folder: Path) -> dict[str, dict[str, list[tuple[str, Path]]]]:
+    """Return (session folder, lesions as drawn) of every patient by center, in order of date."""
+    found: dict[str, dict[str, list[tuple[str, Path]]]] = defaultdict(lambda: defaultdict(list))
+    layout = json.loads((folder / "truth/layout.json").read_text(encoding="utf-8"))
+    centers = {entry["patient"]: entry["center"] for entry in layout}
+    for (subject, session), name in visits_of(folder):
+        drawn = folder / f"truth/maps/{name}_lesions.nii.gz"
+        patient = name.rpartition("_")[0]
+        here = (f"sub-{subject}/ses-{session}", drawn)
+        found[centers[patient]][patient].append(here)
     return found
 
 

@@ -16,13 +16,17 @@ def main(job: Job) -> None:
         raise NotEvaluable("no_images", "stage bids has no result")
     mask = mask_of(job)
     near = neighbours(job, anat) if anat.done else []
+    drawn = {
+        "parts": (bids.summary.get("masks") or {}).get("parts"),
+        "nodules": bids.summary.get("nodules"),
+    }
     session = SessionLesions.load(
         job.path,
         mask.labels,
         mask.grid,
         anat.summary if anat.done else {},
         job.study.features,
-        (bids.summary.get("masks") or {}).get("parts"),
+        drawn,
         [(dose, one.move) for one in reversed(near) for dose in doses(job, one)],
     )
     cells, shapes, edema = measure_shapes(session)

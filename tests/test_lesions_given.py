@@ -276,19 +276,32 @@ def test_a_session_s_files_and_objects_become_one_label_image_per_rater(tmp_path
              "image": None},
         ],
     }  # fmt: skip
+    save_nifti((labels == 2).astype(np.uint8), grid.affine, tmp_path / "nodule.nii.gz")
     masks = [{"file": "abc", "sha256": "0", "rater": "reader-1", "kind": "lesions"}]
+    masks.append({"file": "def", "sha256": "1", "rater": "reader-1", "kind": "nodule"})
     (tmp_path / "index/manifests").mkdir(parents=True)
     manifest = {"center": "north", "masks": masks}
     (tmp_path / "index/manifests/sub-s1_ses-v1.json").write_text(json.dumps(manifest))
     private = session_file(study, "s1", "v1")
     private.parent.mkdir(parents=True)
-    private.write_text(json.dumps({"masks": {"abc": str(tmp_path / "drawn.nii.gz")}}))
+    private.write_text(
+        json.dumps(
+            {
+                "masks": {
+                    "abc": str(tmp_path / "drawn.nii.gz"),
+                    "def": str(tmp_path / "nodule.nii.gz"),
+                }
+            }
+        )
+    )
     write_given(job)
     assert not job.problems
     assert list(job.summary["masks"]["files"]) == ["seg", "reader1", "rtstruct"]
     assert job.summary["masks"]["chosen"] == "seg"
     found, _ = load_nifti(job.out(job.summary["mask"]))
     assert np.array_equal(found.astype(int), labels)
+    nodules, _ = load_nifti(job.out(job.summary["nodules"]))
+    assert np.array_equal(nodules > 0, labels == 2)
     record = json.loads(job.out(job.summary["masks"]["record"]).read_text())
     assert record["agreement"]["reader1"]["dice"] == 1.0
     assert record["agreement"]["rtstruct"]["lesions"] == {"1": 1.0, "2": 0.0}

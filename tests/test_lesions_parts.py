@@ -10,6 +10,7 @@ from afterglow.lesions import anatomy
 from afterglow.lesions.anatomy import Anatomy
 from afterglow.lesions.dose import Dose
 from afterglow.lesions.grids import Grid
+from afterglow.lesions.nodule import nodule_values
 from afterglow.lesions.regions import lesion_regions
 from afterglow.lesions.treated import treated_volumes
 
@@ -123,3 +124,17 @@ def test_the_treated_volume_is_the_part_of_the_plan_that_holds_the_lesion(head):
     assert pieces[3]["treated"].reason == "not_treated"
     anatomy.add_treated(pieces, {}, GRID, "no_dose")
     assert pieces[1]["treated"].reason == "no_dose"
+
+
+def test_quotient_and_mismatch_of_a_drawn_nodule():
+    lesion, half = ball((30, 30, 30), 8), ball((30, 30, 30), 8 / np.sqrt(2))
+    found = nodule_values(lesion, half | ball((50, 50, 50), 5), GRID)
+    assert found["lesion_quotient"].value == pytest.approx(0.5, abs=0.03)
+    assert found["t1_t2_dice"].value == pytest.approx(2 / (2**1.5 + 1), abs=0.02)
+    assert found["t1_t2_distance"].value == pytest.approx(8 - 8 / np.sqrt(2), abs=0.3)
+    same = nodule_values(lesion, lesion, GRID)
+    assert [v.value for v in same.values()] == [1.0, 1.0, 0.0]
+    none = nodule_values(lesion, ball((50, 50, 50), 5), GRID)
+    assert none["lesion_quotient"].value == 0
+    assert none["t1_t2_distance"].reason == "no_nodule"
+    assert {v.reason for v in nodule_values(lesion, None, GRID).values()} == {"no_nodule_mask"}

@@ -283,6 +283,25 @@ def test_a_new_session_with_a_corrupt_file_runs_alone_and_ends_as_a_row(moved: D
     assert "rCBV" not in new_maps
 
 
+def test_absent_numbers_have_a_reason_and_the_wide_matrix_holds_the_same_cells(demo: Demo) -> None:
+    keys = ("center", "subject", "session", "lesion_id", "label")
+    long = pq.read_table(demo.out / "tables/features.parquet").to_pandas()
+    assert ((long["value"].isna()) == (long["reason"] != "")).all()
+    assert (long["value"].notna() == long["evaluable"]).all()
+    assert {"too_small", "empty_region"} <= set(long["reason"])
+    assert set(long["region"]) >= {"lesion", "enhancing", "necrosis", "flair", "treated"}
+    assert (long.loc[long["model"] == "ibsi", "map"].unique() == ["FLAIR", "T1w"]).all()
+    long["name"] = long["map"].str.cat([long["region"], long["statistic"]], sep=".")
+    assert not long.duplicated([*keys, "name"]).any()
+    wide = pq.read_table(demo.out / "tables/features_wide.parquet").to_pandas()
+    columns = [name for name in wide.columns if name.count(".") == 2]
+    assert len(wide) * len(columns) == len(long)
+    cells = wide[[*keys, *columns]].melt(list(keys), var_name="name", value_name="wide")
+    both = long.merge(cells, on=[*keys, "name"], validate="one_to_one")
+    assert len(both) == len(long)
+    assert ((both["value"] == both["wide"]) | (both["value"].isna() & both["wide"].isna())).all()
+
+
 def test_no_raw_identifier_is_in_what_the_study_wrote(demo: Demo) -> None:
     layout = json.loads((demo.folder / "truth/layout.json").read_text())
     shifted = {row["session"] for row in demo.table("sessions")}

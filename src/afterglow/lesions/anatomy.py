@@ -29,7 +29,8 @@ _NOTHING = np.zeros((1, 1, 1), dtype=bool)
 class Anatomy:
     """Images of one session on the grid of its lesions; None where there is none.
 
-    ``parts`` tells core (1), edema (2) and enhancing tissue (3) apart as a person drew them.
+    ``parts`` tells core (1), edema (2) and enhancing tissue (3) apart as a person drew them,
+    ``nodules`` is what a person drew on T2-weighted images.
     """
 
     grid: Grid
@@ -40,10 +41,15 @@ class Anatomy:
     white_matter: NDArray[np.float32] | None = None
     csf: NDArray[np.float32] | None = None
     parts: NDArray[np.int32] | None = None
+    nodules: NDArray[np.bool_] | None = None
 
     @classmethod
     def load(
-        cls, find: Find, anat: Mapping[str, Any], grid: Grid, parts: str | None = None
+        cls,
+        find: Find,
+        anat: Mapping[str, Any],
+        grid: Grid,
+        drawn: Mapping[str, str | None] | None = None,
     ) -> Anatomy:
         """Read the images that lie on ``grid``; ``anat`` is empty where that stage has no result.
 
@@ -55,8 +61,8 @@ class Anatomy:
             Summary of stage `anat`.
         grid : Grid
             Grid of the session's lesions.
-        parts : str, optional
-            Path of the given mask of parts.
+        drawn : mapping, optional
+            Paths of the given masks ``parts`` and ``nodules``.
         """
         tissue = anat.get("probseg") or {}
         paths = {
@@ -66,7 +72,7 @@ class Anatomy:
             "brain": anat.get("brain"),
             "white_matter": tissue.get("WM"),
             "csf": tissue.get("CSF"),
-            "parts": parts,
+            **(drawn or {}),
         }
         found: dict[str, Any] = {}
         for name, path in paths.items():
@@ -74,8 +80,8 @@ class Anatomy:
                 image, own = load_grid(find(path))
                 if own.shape == grid.shape:
                     found[name] = image
-        if "brain" in found:
-            found["brain"] = found["brain"] > 0.5
+        for name in {"brain", "nodules"} & found.keys():
+            found[name] = found[name] > 0.5
         if "parts" in found:
             found["parts"] = np.rint(found["parts"]).astype(np.int32)
         return cls(grid, **found)

@@ -30,8 +30,9 @@ BRATS = {"core": (1,), "edema": (2,), "enhancing": (3, 4)}
 class Given:
     """One given file as read: what it is called in messages, who drew it and on what grid.
 
-    ``format`` is ``rtstruct``, ``seg``, ``nifti`` or ``nrrd``; ``kind`` is ``lesions`` or
-    ``brats``; ``grid`` is that of the image it references, where that is known.
+    ``format`` is ``rtstruct``, ``seg``, ``nifti`` or ``nrrd``; ``kind`` is ``lesions``,
+    ``brats`` or ``nodule`` (drawn on T2); ``grid`` is that of the image it references, where that
+    is known.
     """
 
     where: str

@@ -22,6 +22,7 @@ from afterglow.lesions.structures import structures_of
 if TYPE_CHECKING:
     from afterglow.provenance.job import Job
 
+KINDS = ("brats", "nodule")
 PARTS = {"core": 1, "edema": 2, "enhancing": 3}
 _ORDER = {"seg": 0, "nifti": 1, "nrrd": 2, "rtstruct": 3}
 
@@ -31,9 +32,9 @@ def write_given(job: Job) -> None:
 
     One label image per rater is written; a file that cannot be used becomes a problem of the job.
     ``job.summary`` gets ``mask`` (of the rater that is measured) and ``masks`` (paths by rater,
-    agreement, record).
+    agreement, record), and ``nodules``, the path of nodules drawn on T2.
     """
-    job.summary |= {"mask": None, "masks": None}
+    job.summary |= {"mask": None, "masks": None, "nodules": None}
     name = f"sub-{job.subject}_ses-{job.session}"
     manifest = read_json(job.path(f"index/manifests/{name}.json"))
     objects = [o for o in job.summary.get("objects", []) if o["kind"] in {"rtstruct", "seg"}]
@@ -47,6 +48,8 @@ def write_given(job: Job) -> None:
         return
     grid = _grid(job, job.summary["series"][reference]["path"])
     given = [*_files(job, manifest), *_objects(job, objects)]
+    _write_nodules(job, [one for one in given if one.kind == "nodule"], grid)
+    given = [one for one in given if one.kind != "nodule"]
     ratings: dict[str, Rating] = {}
     for rater, files in _by_rater(given).items():
         try:
@@ -63,7 +66,7 @@ def _files(job: Job, manifest: Mapping[str, Any]) -> list[Given]:
     paths = read_sources(job.study, str(job.subject), str(job.session))["masks"]
     for entry in manifest["masks"]:
         where = f"{manifest['center']}:{entry['file']}"
-        kind = "brats" if entry.get("kind") == "brats" else "lesions"
+        kind = entry["kind"] if entry.get("kind") in KINDS else "lesions"
         try:
             path = Path(paths[entry["file"]])
             found.append(read_file(path, where, rater=entry.get("rater", ""), kind=kind))
@@ -184,6 +187,20 @@ def _write_parts(job: Job, rating: Rating, grid: Grid) -> str | None:
     path = "derivatives/" + _file(job, "dseg", desc="givenparts")
     save_nifti(parts, grid.affine, job.out(path), dtype=np.int16)
     return path
+
+
+def _write_nodules(job: Job, files: Sequence[Given], grid: Grid) -> None:
+    """Write the nodules that a person drew on T2-weighted images, of all raters together."""
+    drawn = []
+    for file in files:
+        try:
+            drawn.append(rating_of([file], grid, job.study.lesions.given).labels > 0)
+        except AfterglowError as error:
+            _problem(job, file.where, error)
+    if drawn:
+        path = "derivatives/" + _file(job, "dseg", desc="givennodule")
+        save_nifti(np.any(drawn, axis=0), grid.affine, job.out(path))
+        job.summary["nodules"] = path
 
 
 def _file(job: Job, suffix: str, ext: str = ".nii.gz", **entities: str) -> str:

@@ -19,6 +19,8 @@ from afterglow.lesions.measure import (
     region_index,
 )
 from afterglow.lesions.measure_radiomics import anatomy_radiomics, perfusion_radiomics
+from afterglow.lesions.nodule import UNITS as NODULE_UNITS
+from afterglow.lesions.nodule import nodule_values
 from afterglow.lesions.regions import Plane, ReferenceSettings, lesion_regions
 from afterglow.lesions.shape import Shape, describe
 from afterglow.lesions.treated import treated_volumes
@@ -64,15 +66,16 @@ class SessionLesions:
         grid: Grid,
         anat: Mapping[str, Any],
         config: FeaturesConfig,
-        parts: str | None = None,
+        drawn: Mapping[str, str | None] | None = None,
         doses: Sequence[tuple[Dose, NDArray[np.float64]]] = (),
     ) -> SessionLesions:
         """Return the regions of every lesion; ``anat`` is empty where that stage has no result.
 
-        ``parts`` is the path of a given mask of parts; ``doses`` are the subject's plans, each
-        with the way from this session's world to that of the dose, the earliest first.
+        ``drawn`` holds the paths of the given masks of ``parts`` and ``nodules``; ``doses`` are the
+        subject's plans, each with the way from this session's world to that of the dose, the
+        earliest first.
         """
-        images = Anatomy.load(find, anat, grid, parts)
+        images = Anatomy.load(find, anat, grid, drawn)
         pieces = lesion_regions(labels.data, grid, images.brain, config.rim, config.shell)
         anatomy.add_parts(pieces, labels.data, images, config.min_voxels_necrosis)
         anatomy.add_edema(pieces, labels.data, images)
@@ -141,6 +144,9 @@ def measure_shapes(
         for region, name in (("flair", "edema_ratio"), ("necrosis", "necrosis_share")):
             cells.append(_shape_cell(label, "lesion", name, _over(volumes[region], shape), "ratio"))
         edema[label] = volumes["flair"]
+        own = session.labels.data == label
+        for name, value in nodule_values(own, session.anatomy.nodules, session.grid).items():
+            cells.append(_shape_cell(label, "lesion", name, value, NODULE_UNITS[name]))
     cells += anatomy_radiomics(
         session.lesions.pieces, session.labels.data, session.anatomy, session.config.radiomics
     )
