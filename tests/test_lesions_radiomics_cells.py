@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from afterglow.config.features import RadiomicsConfig
+from afterglow.errors import AfterglowError
 from afterglow.lesions.anatomy import Anatomy
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.measure import MapInput, SpaceInput, Voxels
@@ -85,3 +89,32 @@ def test_resampling_keeps_volume_and_place_of_a_ball():
     assert inside.sum() == pytest.approx(mask.sum() * 2.5, rel=0.06)
     assert spacing.tolist() == [1.0, 1.0, 1.0]
     assert values[inside].mean() == pytest.approx(50.0, abs=0.1)
+
+
+def test_mirp_is_an_independent_witness_of_our_core():
+    pytest.importorskip("mirp", reason="the package MIRP is not installed")
+    from afterglow.lesions.radiomics_mirp import extract as by_mirp
+
+    rng = np.random.default_rng(4)
+    image = ndimage.gaussian_filter(rng.normal(size=(20, 19, 18)), 1.0) * 40 + 100
+    mask = np.zeros(image.shape, bool)
+    mask[5:-5, 5:-5, 5:-5] = ndimage.gaussian_filter(rng.random((10, 9, 8)), 2.0) > 0.5
+    settings = RadiomicsSettings(bins=16)
+    own, other = (f(image, mask, np.full(3, 1.5), settings) for f in (extract, by_mirp))
+    assert set(other.values) == set(own.values)
+    apart = {
+        name: (value, other.values[name])
+        for name, value in own.values.items()
+        if not np.isclose(value, other.values[name], rtol=2e-3, atol=1e-6)
+    }
+    assert apart == {}
+    few = by_mirp(image, mask & (np.indices(mask.shape)[2] == 7), np.ones(3), settings)
+    assert few.left_out["texture"] in {"too_small", "too_few_slices"}
+
+
+def test_without_mirp_a_study_that_asks_for_it_is_told(monkeypatch):
+    from afterglow.lesions.radiomics_mirp import extract as by_mirp
+
+    monkeypatch.setitem(sys.modules, "mirp", None)
+    with pytest.raises(AfterglowError, match="not installed"):
+        by_mirp(np.ones((9, 9, 9)), np.ones((9, 9, 9), bool), np.ones(3), RadiomicsSettings())

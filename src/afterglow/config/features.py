@@ -17,6 +17,10 @@ FAMILIES: tuple[RadiomicsFamily, ...] = ("morph", "loc", "stat", "int_hist", "iv
 class RadiomicsConfig(Section):
     """IBSI radiomics of lesions."""
 
+    engine: Literal["own", "mirp"] = Field(
+        "own",
+        description="What computes them: `own`, or the package MIRP where it is installed (name).",
+    )
     anatomy: list[RadiomicsFamily] = Field(
         default_factory=lambda: list(FAMILIES),
         description="Families in T1w after contrast and FLAIR, over the median of white matter.",

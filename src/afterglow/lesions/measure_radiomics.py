@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from afterglow.config.features import RadiomicsConfig
     from afterglow.lesions.anatomy import Anatomy
+    from afterglow.lesions.radiomics_cells import Engine
     from afterglow.lesions.regions import Piece
 
 _LEAST_WHITE = 2000  # voxels
@@ -34,6 +35,15 @@ def settings_of(config: RadiomicsConfig, families: Sequence[str]) -> RadiomicsSe
     )
 
 
+def engine_of(config: RadiomicsConfig) -> Engine:
+    """Return what computes the features."""
+    if config.engine == "mirp":
+        from afterglow.lesions.radiomics_mirp import extract as by_mirp
+
+        return by_mirp
+    return extract
+
+
 def anatomy_radiomics(
     pieces: dict[int, dict[str, Piece]],
     labels: NDArray[np.int32],
@@ -45,7 +55,7 @@ def anatomy_radiomics(
     Intensities are over the median of white matter outside of lesions, since those of MRI have no
     unit of their own.
     """
-    settings, engine = settings_of(config, config.anatomy), extract
+    settings, engine = settings_of(config, config.anatomy), engine_of(config)
     for name, image in (("T1w", images.t1w), ("FLAIR", images.flair)):
         over, reason = _white(image, labels, images)
         scaled = None if image is None or reason else image / np.float32(over)
@@ -76,7 +86,7 @@ def perfusion_radiomics(
     """Yield radiomics of every lesion in perfusion maps, over the evaluable voxels of each."""
     if not config.perfusion:
         return
-    settings, engine = settings_of(config, config.perfusion), extract
+    settings, engine = settings_of(config, config.perfusion), engine_of(config)
     for image in maps:
         for label, own in index.items():
             voxels = own["lesion"]

@@ -69,21 +69,17 @@ def extract(
         Empty region, too few voxels, or values in it that are not finite.
     """
     settings = settings or RadiomicsSettings()
-    count = int(np.count_nonzero(mask))
-    if count < max(settings.min_voxels, 4):
-        raise NotEvaluable("too_small", f"{count} voxels, {settings.min_voxels} needed")
+    check(image, mask, settings)
     margin = np.ceil(6.3 / spacing).astype(int)
     box = crop(mask, margin)
     values, inside = np.asarray(image[box], dtype=np.float64), np.asarray(mask[box])
-    if not np.isfinite(values[inside]).all():
-        raise NotEvaluable("not_finite", "the region holds values that are not finite")
     values = np.where(np.isfinite(values), values, 0.0)
     levels = discretise(values, inside, settings)
     found: dict[str, float] = {}
     left_out: dict[str, str] = {}
     tight = crop(inside, np.zeros(3, dtype=int))
     for family in settings.families:
-        reason = _unfit(inside, family, settings)
+        reason = unfit(inside, family, settings)
         if reason:
             left_out[family] = reason
         elif family == "loc":
@@ -91,6 +87,21 @@ def extract(
         else:
             found |= _family(family, values[tight], inside[tight], levels[tight], spacing)
     return Radiomics(found, left_out)
+
+
+def check(image: NDArray[np.generic], mask: NDArray[np.bool_], settings: RadiomicsSettings) -> None:
+    """Refuse a region that no family is fit for.
+
+    Raises
+    ------
+    NotEvaluable
+        Empty region, too few voxels, or values in it that are not finite.
+    """
+    count = int(np.count_nonzero(mask))
+    if count < max(settings.min_voxels, 4):
+        raise NotEvaluable("too_small", f"{count} voxels, {settings.min_voxels} needed")
+    if not np.isfinite(image[mask]).all():
+        raise NotEvaluable("not_finite", "the region holds values that are not finite")
 
 
 def crop(mask: NDArray[np.bool_], margin: NDArray[np.int64]) -> tuple[slice, ...]:
@@ -122,7 +133,7 @@ def _family(
     return texture(levels)
 
 
-def _unfit(inside: NDArray[np.bool_], family: Family, settings: RadiomicsSettings) -> str:
+def unfit(inside: NDArray[np.bool_], family: Family, settings: RadiomicsSettings) -> str:
     """Return why a family is not fit for the region, empty where it is."""
     if family == "morph" and min(np.ptp(part) for part in np.nonzero(inside)) == 0:
         return "single_slice"

@@ -90,7 +90,7 @@ STAGES: dict[str, Stage] = {
             "session",
             ("bids", "anat", "dsc", "dce"),
             ("features", "lesions.segmentation"),
-            ("nipype", "numba", "pyarrow", "pydantic", *_IMAGES),
+            ("mirp", "nipype", "numba", "pyarrow", "pydantic", *_IMAGES),
         ),
         Stage(
             "stories",
