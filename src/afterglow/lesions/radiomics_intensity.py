@@ -60,7 +60,9 @@ def histogram(levels: NDArray[np.int64]) -> dict[str, float]:
     low = int(levels.min())
     counts = np.bincount(levels - low).astype(np.float64)
     share = counts[counts > 0] / levels.size
-    found["int_hist_mode"] = float(low + int(counts.argmax()))
+    modes = low + np.flatnonzero(counts == counts.max())
+    # of several modes the one nearest to the mean counts
+    found["int_hist_mode"] = float(modes[np.abs(modes - levels.mean()).argmin()])
     found["int_hist_entropy"] = float(-(share * np.log2(share)).sum())
     found["int_hist_uniformity"] = float((share**2).sum())
     if counts.size > 1:
