@@ -40,7 +40,7 @@ def reasons(folder: Path) -> bool:
     odd += int((table.value.isna() == table.evaluable).sum())
     wide = pq.read_table(folder / "out/tables/features_wide.parquet").to_pandas()
     keys = ["center", "subject", "session", "lesion_id", "label"]
-    table["name"] = table.map.str.cat([table.region, table.statistic], sep=".")
+    table["name"] = table["map"].str.cat([table.region, table.statistic], sep=".")
     columns = [name for name in wide.columns if name.count(".") == 2]
     long = wide[keys + columns].melt(keys, var_name="name", value_name="wide")
     both = table.merge(long, on=[*keys, "name"], how="outer", indicator=True)

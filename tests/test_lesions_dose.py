@@ -46,11 +46,9 @@ def ball(radius):
     return (np.linalg.norm(points - CENTER, axis=1) <= radius).reshape(grid.shape), grid
 
 
-# On a grid of 3 mm the edge of 1.2 mm is itself sampled too coarsely for the last percent.
-@pytest.mark.parametrize(
-    ("spacing", "gray", "share"), [(2.0, 0.3, 0.01), (2.5, 0.3, 0.01), (3.0, 0.35, 0.02)]
-)
-def test_d95_and_v12_are_those_of_the_analytic_distribution(tmp_path, spacing, gray, share):
+@pytest.mark.parametrize("spacing", [2.0, 2.5, 3.0])
+def test_d95_and_v12_are_those_of_the_analytic_distribution(tmp_path, spacing):
+    """The 12 places of the proof are in docs/lesions.md; here is one of them."""
     dose = dose_on(spacing, tmp_path)
     clouds = {}
     for label, radius in enumerate((2.0, 3.0, 5.0), start=1):
@@ -58,12 +56,12 @@ def test_d95_and_v12_are_those_of_the_analytic_distribution(tmp_path, spacing, g
         found = dose_statistics(dose, clouds[label])
         # 95 % of a ball lie within 0.95^(1/3) of its radius
         analytic = gray_at(CENTER + np.array([0.95 ** (1 / 3) * radius, 0, 0]))
-        assert abs(found["D95"] - analytic) <= gray, (radius, found["D95"], analytic)
+        assert abs(found["D95"] - analytic) <= 0.3, (radius, found["D95"], analytic)
         assert found["covered"] == 1.0
     volumes = isodose_volumes(dose, {1: clouds[3]})[1]
     for name, level in (("V12", 12.0), ("V10", 10.0)):
         analytic = 4 / 3 * np.pi * radius_of(level) ** 3 / 1000
-        assert volumes[name] == pytest.approx(analytic, rel=share), name
+        assert volumes[name] == pytest.approx(analytic, rel=0.01), name
 
 
 @pytest.mark.parametrize("how", ["relative", "absolute", "descending"])

@@ -14,8 +14,8 @@ from afterglow.lesions.anatomy import Anatomy
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.measure import MapInput, SpaceInput, Voxels
 from afterglow.lesions.measure_radiomics import anatomy_radiomics, perfusion_radiomics
-from afterglow.lesions.radiomics import FAMILIES, RadiomicsSettings, extract
-from afterglow.lesions.radiomics_ids import family_of, ibsi_id, names_of
+from afterglow.lesions.radiomics import RadiomicsSettings, extract
+from afterglow.lesions.radiomics_ids import FAMILIES, family_of, ibsi_id, names_of
 from afterglow.lesions.regions import lesion_regions
 from afterglow.lesions.resampling import isotropic
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEP = 0.5  # mm
-_DEGREE = 5
+_DEGREE = 3
+_FLOOR = 0.01  # of the largest dose
 _PIECE = 0.25  # mm
 _LARGE = 15_000.0  # mm³; above it pieces of 0.5 mm are fine enough
 COVERED = {"D98": 2.0, "D95": 5.0, "D50": 50.0, "D2": 98.0}
@@ -28,8 +29,10 @@ class Dose:
     """Absorbed dose of a whole plan.
 
     ``gray`` (x, y, z) on ``grid`` (RAS); ``kind`` is PHYSICAL or EFFECTIVE, ``summation`` what
-    was summed. Values between voxels come from a spline of degree five: straight lines take 6 to
-    12 % off V12 on grids of 2 to 3 mm, a cubic spline 2 % on one of 3 mm.
+    was summed. Values between voxels come from a cubic spline through the logarithm of the dose
+    (plus 1 % of the largest): outside of a target dose falls off like an exponential, whose
+    logarithm bends less between the voxels. Straight lines take 6 to 12 % off V12 on grids of 2 to
+    3 mm, a cubic spline through the dose itself 2 % on one of 3 mm.
     """
 
     gray: NDArray[np.float64]
@@ -42,8 +45,10 @@ class Dose:
         """Return the dose (Gy) at (n, 3) world points; NaN outside of the grid."""
         from scipy import ndimage
 
+        floor = _FLOOR * float(self.gray.max(initial=0.0)) or 1.0
         if "coefficients" not in self._spline:
-            self._spline["coefficients"] = ndimage.spline_filter(self.gray, _DEGREE, mode="nearest")
+            logarithm = np.log(np.maximum(self.gray, 0.0) + floor)
+            self._spline["coefficients"] = ndimage.spline_filter(logarithm, _DEGREE, mode="nearest")
         inverse = np.linalg.inv(self.grid.affine)
         index = points @ inverse[:3, :3].T + inverse[:3, 3]
         inside = ((index >= -0.5) & (index <= np.array(self.grid.shape) - 0.5)).all(axis=1)
@@ -55,7 +60,7 @@ class Dose:
             mode="nearest",
             prefilter=False,
         )
-        return np.asarray(np.maximum(values, 0.0))
+        return np.asarray(np.maximum(np.exp(values) - floor, 0.0))
 
 
 def dose_of(

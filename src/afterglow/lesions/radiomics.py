@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from afterglow.errors import NotEvaluable
 from afterglow.lesions import radiomics_intensity as intensity
+from afterglow.lesions.radiomics_ids import FAMILIES, Family
 from afterglow.lesions.radiomics_shape import morphology
 from afterglow.lesions.radiomics_texture import texture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Family = Literal["morph", "loc", "stat", "int_hist", "ivh", "texture"]
-FAMILIES: tuple[Family, ...] = ("morph", "loc", "stat", "int_hist", "ivh", "texture")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from afterglow.lesions.radiomics import Family
+Family = Literal["morph", "loc", "stat", "int_hist", "ivh", "texture"]
+FAMILIES: tuple[Family, ...] = ("morph", "loc", "stat", "int_hist", "ivh", "texture")
 
 IBSI_IDS = {
     "morph_volume": "RNU0",

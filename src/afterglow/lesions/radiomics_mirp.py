@@ -16,12 +16,10 @@ import numpy as np
 from afterglow.bids.images import save_nifti
 from afterglow.errors import AfterglowError
 from afterglow.lesions.radiomics import Radiomics, RadiomicsSettings, check, unfit
-from afterglow.lesions.radiomics_ids import names_of
+from afterglow.lesions.radiomics_ids import Family, names_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from afterglow.lesions.radiomics import Family
 
 # Families of MIRP for each of ours.
 _ASKED: dict[Family, list[str]] = {
@@ -92,7 +90,9 @@ def extract(
     """
     settings = settings or RadiomicsSettings()
     check(image, mask, settings)
-    left_out = {f: why for f in settings.families if (why := unfit(mask, f, settings))}
+    left_out: dict[str, str] = {
+        f: why for f in settings.families if (why := unfit(mask, f, settings))
+    }
     families = [f for f in settings.families if f not in left_out]
     if not families:
         return Radiomics({}, left_out)
