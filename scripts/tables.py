@@ -119,9 +119,10 @@ def _sessions(
 ) -> None:
     answers = courses.patient_responses(rows, _order(study), courses.settings_of(job.study.tables))
     found = []
+    unusual = sessions.unusual_quality(study, job.study.tables.quality_range)
     for plan in study.sessions:
         key = (plan["subject"], plan["session"])
-        row = sessions.session_row(study, plan, job.path, days.get(key))
+        row = sessions.session_row(study, plan, job.path, days.get(key), unusual.get(key, ()))
         center = job.study.center(plan["center"])
         site = {"agent": center.contrast_agent, "dose": center.dose, "preload": center.preload}
         row |= {name: fact for name, fact in site.items() if row[name] is None}

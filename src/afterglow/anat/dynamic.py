@@ -39,8 +39,8 @@ def run_dynamic(
     -------
     dict or None
         The block of the stage's summary, None where the session has no such series. Where the
-        registration fails, ``evaluable`` is False and brain, tissues and lesions are None: masks
-        in the wrong place are worse than none.
+        registration or the brain mask fails, ``evaluable`` is False and brain, tissues and lesions
+        are None: masks in the wrong place are worse than none.
     """
     store.transforms[f"{kind}_to_T1w"] = None
     entry = (bids.get("series") or {}).get(kind)
@@ -67,44 +67,59 @@ def _process(
     threads: int,
 ) -> dict[str, Any]:
     rough = motion.roughly(series, settings)
-    matrix = _register(anatomy, kind, rough.target, settings, threads)
-    verdict = _judged(anatomy, rough.target, matrix, settings)
-    good = store.judge(f"{kind}_to_T1w", verdict)
-    tissues = _tissues_on(anatomy, series, matrix) if good else None
+    matrix = _register(anatomy, rough.target, settings, threads)
+    matrix = _refined(anatomy, kind, rough.target, matrix, settings)
+    trusted = anatomy.good and _judged(anatomy, rough.target, matrix, settings).verdict != "fail"
+    tissues = _tissues_on(anatomy, series, matrix) if trusted else None
     moved = motion.estimate(rough, settings, tissues)
     corrected = motion.correct(series, moved)
+    target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
+    matrix = _refined(anatomy, kind, target, matrix, settings)
+    good = store.judge(f"{kind}_to_T1w", _judged(anatomy, target, matrix, settings))
     figures.motion(moved, store.figure(f"motion{kind.upper()}"))
     block: dict[str, Any] = {
         "moco": store.save(
             series.like(corrected), store.name("perf", kind, desc="moco"), packed=True
         ),
         "motion": _write_motion(store, kind, moved),
-        "evaluable": good,
-        "reason": "" if good else "registration_failed",
+        "evaluable": good and anatomy.good,
+        "reason": _reason(good, anatomy.good),
         "brain": None,
         "probseg": None,
         "lesions": None,
     }
     others = _other_echoes(store, bids, kind, moved)
     block["echoes"] = [block["moco"], *others] if others else None
-    target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
     figures.registration(target, anatomy.t1w, matrix, store.figure(f"registration{kind.upper()}"))
     if kind == "dce":
         block["vfa"] = _vfa(store, bids, target, settings)
-    if tissues is None:
+    if not block["evaluable"]:
         return block
     store.transforms[f"{kind}_to_T1w"] = matrix
-    return {**block, **_anatomy_on(store, anatomy, kind, target, matrix, tissues)}
+    return {**block, **_anatomy_on(store, anatomy, kind, target, matrix)}
+
+
+def _reason(registered: bool, extracted: bool) -> str:
+    if not extracted:
+        return "brain_mask_failed"
+    return "" if registered else "registration_failed"
 
 
 def _register(
-    anatomy: Anatomy, kind: Kind, target: Volume, settings: AnatConfig, threads: int
+    anatomy: Anatomy, target: Volume, settings: AnatConfig, threads: int
 ) -> NDArray[np.float64]:
-    """Return the rigid world matrix from the series to T1w."""
+    """Return a first rigid world matrix from the series to T1w, by mutual information."""
     near = Side(anatomy.t1w, anatomy.near)
-    matrix = invert(registration.linear(Side(target), near, settings, threads=threads))
+    return registration.linear(Side(target), near, settings, threads=threads)
+
+
+def _refined(
+    anatomy: Anatomy, kind: Kind, target: Volume, matrix: NDArray[np.float64], settings: AnatConfig
+) -> NDArray[np.float64]:
+    """Return the matrix from the series to T1w, refined by least squares."""
     region = anatomy.inside if kind == "dsc" else anatomy.rim
-    return invert(refine(anatomy.t1w, target, matrix, region, settings, explain_fine=kind == "dsc"))
+    start, turned = invert(matrix), kind == "dsc"
+    return invert(refine(anatomy.t1w, target, start, region, settings, explain_fine=turned))
 
 
 def _judged(
@@ -134,11 +149,11 @@ def _anatomy_on(
     kind: Kind,
     target: Volume,
     matrix: NDArray[np.float64],
-    tissues: dict[str, NDArray[np.float32]],
 ) -> dict[str, Any]:
     """Write brain, tissues and lesions on the grid of a series."""
     space, grid = anatomy.t1w.affine, (target.shape, target.affine, matrix)
     brain = average(anatomy.brain.values, space, *grid) >= 0.5
+    tissues = _tissues_on(anatomy, target, matrix)
     block: dict[str, Any] = {"lesions": None}
     if anatomy.lesions is not None:
         labels = resample_labels(anatomy.lesions.values, space, *grid)

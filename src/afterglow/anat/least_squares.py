@@ -44,7 +44,7 @@ class Target:
         Derivative of the hat functions.
     gradient : ndarray, shape (k, 3)
         Of the target, per mm.
-    steep : ndarray, shape (k, m, 3), or None
+    steep : ndarray, shape (3, k, m), or None
         Gradient of the target times every map; where None, the maps are smooth and count as flat.
     center : ndarray, shape (3,)
         What rotations turn about, world mm.
@@ -88,7 +88,7 @@ def make_target(
         Voxels to compare at.
     modes : ndarray, shape (k, m), optional
         Maps at the points.
-    steep : ndarray, shape (k, m, 3), optional
+    steep : ndarray, shape (3, k, m), optional
         Gradient of the image times every map (`world_gradient`), where the maps are not smooth.
     """
     at = tuple(points.T)
@@ -158,9 +158,9 @@ def fit(
     for _ in range(_STEPS):
         index = _apply_index(to_index @ rigid(pose, target.center), target.world)
         seen = np.all((index >= 0) & (index <= limit), axis=0)
-        values = point_sample(source, index, order)[seen]
+        values = point_sample(source, index, order)
         if coefficients is None:
-            coefficients = _intensities(values, target.basis[seen])
+            coefficients = _intensities(values, target.basis, seen)
         step, coefficients, spread = _step(values, seen, target, pose, coefficients)
         pose = pose + step
         if np.abs(step[:3]).max() < 0.01 and np.abs(step[3:]).max() < 1e-4:
@@ -172,44 +172,47 @@ def _apply_index(matrix: Floats, world: Floats) -> Floats:
     return np.asarray(matrix[:3, :3] @ world.T + matrix[:3, 3:])
 
 
-def _intensities(values: Floats, basis: Floats) -> Floats:
+def _intensities(values: Floats, basis: Floats, seen: NDArray[np.bool_]) -> Floats:
     """Fit the intensity coefficients alone: plain first, then once against outliers."""
-    coefficients = _solve(basis, values, np.ones(len(values)))
-    weight, _ = _weights(values - basis @ coefficients)
+    coefficients = _solve(basis, values, seen.astype(np.float64))
+    weight, _ = _weights(values - basis @ coefficients, seen)
     return _solve(basis, values, weight)
 
 
-def _weights(residual: Floats) -> tuple[Floats, float]:
-    """Return Tukey's biweight of residuals, and their robust spread."""
-    spread = 1.4826 * float(np.median(np.abs(residual))) + 1e-9
-    return np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2, spread
+def _weights(residual: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, float]:
+    """Return Tukey's biweight of residuals, zero where nothing is seen, and their robust spread."""
+    spread = 1.4826 * float(np.median(np.abs(residual[seen]))) + 1e-9
+    return seen * np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2, spread
 
 
 def _step(
     values: Floats, seen: NDArray[np.bool_], target: Target, pose: Floats, coefficients: Floats
 ) -> tuple[Floats, Floats, float]:
     """One weighted Gauss-Newton step over pose and intensity coefficients together."""
-    basis = target.basis[seen]
-    knots = target.curve.shape[1]
-    weight, spread = _weights(values - basis @ coefficients)
-    slope = target.curve[seen] @ coefficients[:knots]
-    if target.steep is None:
-        slope = slope + basis[:, knots:] @ coefficients[knots:] / np.maximum(target.scale, 1e-9)
-    gradient = target.gradient[seen] * slope[:, None]
-    if target.steep is not None:
-        gradient = gradient + np.einsum("kmx,m->kx", target.steep[seen], coefficients[knots:])
+    weight, spread = _weights(values - target.basis @ coefficients, seen)
     turn = rigid(pose, np.zeros(3))[:3, :3].T
-    gradient = gradient @ turn
-    arms = (target.world[seen] - target.center) @ turn
-    design = np.empty((len(values), 6 + basis.shape[1]))
+    gradient = _model_gradient(target, coefficients) @ turn
+    arms = (target.world - target.center) @ turn
+    design = np.empty((len(values), 6 + target.basis.shape[1]))
     design[:, :3] = gradient
     for axis in range(3):
         a, b = (axis + 1) % 3, (axis + 2) % 3
         design[:, 3 + axis] = arms[:, a] * gradient[:, b] - arms[:, b] * gradient[:, a]
-    design[:, 6:] = basis
+    design[:, 6:] = target.basis
     solution = _solve(design, values, weight)
     step = np.clip(solution[:6], [-3] * 3 + [-0.05] * 3, [3] * 3 + [0.05] * 3)
     return -step, solution[6:], spread
+
+
+def _model_gradient(target: Target, coefficients: Floats) -> Floats:
+    """Return the gradient of the explained image, shape (k, 3), before the pose turns it."""
+    knots = target.curve.shape[1]
+    slope = target.curve @ coefficients[:knots]
+    if target.steep is not None:
+        changes = np.stack([part @ coefficients[knots:] for part in target.steep], axis=1)
+        return np.asarray(target.gradient * slope[:, None] + changes)
+    slope = slope + target.basis[:, knots:] @ coefficients[knots:] / max(target.scale, 1e-9)
+    return target.gradient * slope[:, None]
 
 
 def _solve(design: Floats, wanted: Floats, weight: Floats) -> Floats:

@@ -134,7 +134,7 @@ def estimate(
     if tissues is not None:
         maps = [smooth(values, affine) for values in _changing(tissues, affine)]
         modes = np.stack([m[tuple(rough.points.T)] for m in maps], axis=1).astype(np.float64)
-        steep = np.stack([world_gradient(mean * m, affine, rough.points) for m in maps], axis=1)
+        steep = np.stack([world_gradient(mean * m, affine, rough.points).T for m in maps], axis=2)
     target = make_target(affine, mean, rough.points, modes, steep)
     poses, misfit = _track(rough.frames, target, rough.poses, affine, rough.reference, order=3)
     return _summarize(poses, misfit, rough.series, settings)

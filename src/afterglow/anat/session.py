@@ -44,6 +44,8 @@ class Anatomy:
     near, rim, inside : Volume
         Where a metric may look: brain with 10 mm around it, with 4 mm, brain alone; without
         lesions.
+    good : bool
+        False where the brain mask failed: nothing that needs it can be evaluated.
     """
 
     t1w: Volume
@@ -54,6 +56,7 @@ class Anatomy:
     near: Volume
     rim: Volume
     inside: Volume
+    good: bool
 
 
 def run_structural(
@@ -83,7 +86,7 @@ def run_structural(
         template.mask.values, template.mask.affine, t1w.shape, t1w.affine, found.to_template
     )
     verdict = quality.brain(found.mask, t1w.like(hull), t1w, settings)
-    store.judge("brain", verdict)
+    good = store.judge("brain", verdict)
     maps = found.warp.pull([getattr(template, c.lower()) for c in tissue.CLASSES], t1w)
     priors = dict(zip(tissue.CLASSES, maps, strict=True))
     tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
@@ -92,7 +95,7 @@ def run_structural(
         lesion_free(grown(found.mask, mm), lesions, settings.lesion_margin_mm)
         for mm in (_NEAR_MM, _RIM_MM, 0.0)
     ]
-    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, *regions)
+    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, *regions, good)
     figures.brain(t1w, found.mask, store.figure("brain"))
     store.transforms["T1w_to_MNI152"] = found.to_template
     summary = _write_structural(store, anatomy, plane)
@@ -141,7 +144,7 @@ def run_longitudinal(
         mirrored=matrix @ anatomy.plane.mirror(),
     )
     figures.registration(anatomy.t1w, other, matrix, store.figure("registrationReference"))
-    if not store.judge("T1w_to_reference", verdict):
+    if not (store.judge("T1w_to_reference", verdict) and anatomy.good):
         return False
     store.transforms["T1w_to_reference"] = matrix
     return True

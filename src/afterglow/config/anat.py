@@ -100,7 +100,7 @@ class AnatConfig(Section):
         3.0, ge=0.0, le=20.0, description="Margin around lesions left out of registrations, mm."
     )
     motion_points: int = Field(
-        10000, ge=1000, le=200000, description="Voxels that a frame is compared at."
+        7000, ge=1000, le=200000, description="Voxels that a frame is compared at."
     )
     motion_skip_mm: float = Field(
         0.5,

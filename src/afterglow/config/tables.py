@@ -39,6 +39,13 @@ class TablesConfig(Section):
         False,
         description="A new lesion alone is no progression, as under immunotherapy (true or false).",
     )
+    quality_range: float = Field(
+        5.0,
+        gt=0,
+        le=50,
+        description="A quality number this far below the center's median deserves a look (robust"
+        " standard deviations).",
+    )
     change_statistics: list[str] = Field(
         default_factory=lambda: [
             "mean",

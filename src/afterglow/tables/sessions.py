@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from afterglow.anat import expected
 from afterglow.bids.sidecars import read_json
 from afterglow.provenance.job import State
 from afterglow.provenance.records import unit_name
@@ -15,13 +16,20 @@ from afterglow.tables.clinical import parse_date
 from afterglow.tables.study import SESSION_STAGES, StudyStates
 
 Find = Callable[[str], Path]
-_WORST = ("pass", "warn", "doubtful", "fail")
+_WORST = ("pass", "look", "fail")
 
 
 def session_row(
-    study: StudyStates, plan: Mapping[str, Any], find: Find, days: float | None
+    study: StudyStates,
+    plan: Mapping[str, Any],
+    find: Find,
+    days: float | None,
+    unusual: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return one row of `sessions`, without the response of the patient."""
+    """Return one row of `sessions`, without the response of the patient.
+
+    ``unusual`` are doubts about the session among those of its center (`unusual_quality`).
+    """
     subject, session = plan["subject"], plan["session"]
     row = {
         "center": plan["center"],
@@ -34,7 +42,7 @@ def session_row(
         "days_from_first": _days_from_first(study, plan),
     }
     row |= _acquisition(study, subject, session, find)
-    row |= _quality(study.done("anat", subject, session))
+    row |= _quality(study.done("anat", subject, session), unusual)
     reasons = []
     for stage in SESSION_STAGES:
         state = study.state(stage, subject, session)
@@ -102,7 +110,15 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _quality(anat: Mapping[str, Any]) -> dict[str, Any]:
+def unusual_quality(study: StudyStates, limit: float) -> dict[tuple[str, str], list[str]]:
+    """Return the quality numbers that are unusual for their center, by subject and session."""
+    keys = [(plan["subject"], plan["session"]) for plan in study.sessions]
+    verdicts = {key: study.done("anat", *key).get("verdicts") or {} for key in keys}
+    centers = {(plan["subject"], plan["session"]): plan["center"] for plan in study.sessions}
+    return expected.unusual(verdicts, centers, limit)
+
+
+def _quality(anat: Mapping[str, Any], unusual: Sequence[str]) -> dict[str, Any]:
     """Return the worst verdict and the checks that did not pass."""
     verdicts = anat.get("verdicts") or {}
     found = {name: str(entry.get("verdict")) for name, entry in sorted(verdicts.items())}
@@ -112,6 +128,8 @@ def _quality(anat: Mapping[str, Any]) -> dict[str, Any]:
         for name, verdict in found.items()
         if verdict != _WORST[0]
     ]
+    known += ["look"] * bool(known and unusual)
+    doubts += unusual
     return {
         "longitudinal": anat.get("longitudinal"),
         "qc_verdict": max(known, key=_WORST.index) if known else None,
