@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from afterglow.anat import figures, motion, quality, registration
+from afterglow.anat import epi, figures, motion, quality, registration
 from afterglow.anat.bias import head
 from afterglow.anat.grids import Volume
 from afterglow.anat.refine import align, refine
-from afterglow.anat.registration import Side
+from afterglow.anat.registration import Deformation, Side
 from afterglow.anat.session import FAILURES
 from afterglow.anat.transforms import average, invert, resample, resample_labels
+from afterglow.bids.sidecars import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +98,30 @@ def _process(
     if not block["evaluable"]:
         return block
     store.transforms[f"{kind}_to_T1w"] = matrix
-    return {**block, **_anatomy_on(store, anatomy, kind, target, matrix)}
+    warp = _warp(store, anatomy, bids, kind, target, matrix, settings)
+    if warp is not None:
+        name = store.name("perf", "displacement", space=kind, desc="epi")
+        block["warp"] = store.save(target.like(warp.field), name)
+    return {**block, **_anatomy_on(store, anatomy, kind, target, warp or matrix)}
+
+
+def _warp(
+    store: Store,
+    anatomy: Anatomy,
+    bids: dict[str, Any],
+    kind: Kind,
+    target: Volume,
+    matrix: NDArray[np.float64],
+    settings: AnatConfig,
+) -> Deformation | None:
+    """Return the distortion of the EPI, None where it is not asked for or not known along what."""
+    if kind != "dsc" or not settings.epi_deformation:
+        return None
+    axis = epi.phase_axis(read_json(store.find(bids["series"][kind]["sidecar"])))
+    if axis is None:
+        store.warn("dsc: the phase encoding is not recorded, so that distortion stays")
+        return None
+    return epi.undistort(target, anatomy.t1w, matrix, anatomy.inside, axis, settings)
 
 
 def _reason(registered: bool, extracted: bool) -> str:
@@ -137,10 +162,20 @@ def _judged(
 
 
 def _tissues_on(
-    anatomy: Anatomy, series: Volume, matrix: NDArray[np.float64]
+    anatomy: Anatomy, series: Volume, place: NDArray[np.float64] | Deformation
 ) -> dict[str, NDArray[np.float32]]:
-    grid = (series.shape, series.affine, matrix)
-    return {c: average(v, anatomy.t1w.affine, *grid) for c, v in anatomy.tissues.items()}
+    fraction = _sampler(anatomy, series, place)
+    return {c: fraction(v) for c, v in anatomy.tissues.items()}
+
+
+def _sampler(
+    anatomy: Anatomy, series: Volume, place: NDArray[np.float64] | Deformation
+) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return what averages values on the T1w's grid over the voxels of a series."""
+    space = anatomy.t1w
+    if isinstance(place, Deformation):
+        return lambda values: place.average(space.like(values), series)
+    return lambda values: average(values, space.affine, series.shape, series.affine, place)
 
 
 def _anatomy_on(
@@ -148,15 +183,14 @@ def _anatomy_on(
     anatomy: Anatomy,
     kind: Kind,
     target: Volume,
-    matrix: NDArray[np.float64],
+    place: NDArray[np.float64] | Deformation,
 ) -> dict[str, Any]:
     """Write brain, tissues and lesions on the grid of a series."""
-    space, grid = anatomy.t1w.affine, (target.shape, target.affine, matrix)
-    brain = average(anatomy.brain.values, space, *grid) >= 0.5
-    tissues = _tissues_on(anatomy, target, matrix)
+    fraction = _sampler(anatomy, target, place)
+    brain = fraction(anatomy.brain.values) >= 0.5
     block: dict[str, Any] = {"lesions": None}
     if anatomy.lesions is not None:
-        labels = resample_labels(anatomy.lesions.values, space, *grid)
+        labels = resample_labels(anatomy.lesions.values, target.shape, fraction)
         brain = brain | (labels > 0)
         name = store.name("perf", "dseg", space=kind, desc="lesions")
         block["lesions"] = store.save(target.like(labels), name, "int16")
@@ -166,7 +200,7 @@ def _anatomy_on(
         c: store.save(
             target.like(v), store.name("perf", "probseg", space=kind, label=c), packed=True
         )
-        for c, v in tissues.items()
+        for c, v in _tissues_on(anatomy, target, place).items()
     }
     return block
 

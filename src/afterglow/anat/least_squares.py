@@ -160,7 +160,7 @@ def fit(
         seen = np.all((index >= 0) & (index <= limit), axis=0)
         values = point_sample(source, index, order)
         if coefficients is None:
-            coefficients = _intensities(values, target.basis, seen)
+            coefficients = intensities(values, target.basis, seen)
         step, coefficients, spread = _step(values, seen, target, pose, coefficients)
         pose = pose + step
         if np.abs(step[:3]).max() < 0.01 and np.abs(step[3:]).max() < 1e-4:
@@ -172,14 +172,14 @@ def _apply_index(matrix: Floats, world: Floats) -> Floats:
     return np.asarray(matrix[:3, :3] @ world.T + matrix[:3, 3:])
 
 
-def _intensities(values: Floats, basis: Floats, seen: NDArray[np.bool_]) -> Floats:
+def intensities(values: Floats, basis: Floats, seen: NDArray[np.bool_]) -> Floats:
     """Fit the intensity coefficients alone: plain first, then once against outliers."""
     coefficients = _solve(basis, values, seen.astype(np.float64))
-    weight, _ = _weights(values - basis @ coefficients, seen)
+    weight, _ = robust_weights(values - basis @ coefficients, seen)
     return _solve(basis, values, weight)
 
 
-def _weights(residual: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, float]:
+def robust_weights(residual: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Return Tukey's biweight of residuals, zero where nothing is seen, and their robust spread."""
     spread = 1.4826 * float(np.median(np.abs(residual[seen]))) + 1e-9
     return seen * np.clip(1 - (residual / (4.685 * spread)) ** 2, 0, None) ** 2, spread
@@ -189,9 +189,9 @@ def _step(
     values: Floats, seen: NDArray[np.bool_], target: Target, pose: Floats, coefficients: Floats
 ) -> tuple[Floats, Floats, float]:
     """One weighted Gauss-Newton step over pose and intensity coefficients together."""
-    weight, spread = _weights(values - target.basis @ coefficients, seen)
+    weight, spread = robust_weights(values - target.basis @ coefficients, seen)
     turn = rigid(pose, np.zeros(3))[:3, :3].T
-    gradient = _model_gradient(target, coefficients) @ turn
+    gradient = model_gradient(target, coefficients) @ turn
     arms = (target.world - target.center) @ turn
     design = np.empty((len(values), 6 + target.basis.shape[1]))
     design[:, :3] = gradient
@@ -204,7 +204,7 @@ def _step(
     return -step, solution[6:], spread
 
 
-def _model_gradient(target: Target, coefficients: Floats) -> Floats:
+def model_gradient(target: Target, coefficients: Floats) -> Floats:
     """Return the gradient of the explained image, shape (k, 3), before the pose turns it."""
     knots = target.curve.shape[1]
     slope = target.curve @ coefficients[:knots]

@@ -11,7 +11,16 @@ import numpy as np
 from afterglow.anat.engine import ants_module, to_ants, workspace
 from afterglow.anat.grids import Volume, coarse
 from afterglow.anat.sampling import distance, point_sample
-from afterglow.anat.transforms import apply, invert, read_itk, resample, voxel_sizes, write_itk
+from afterglow.anat.transforms import (
+    apply,
+    block_mean,
+    invert,
+    read_itk,
+    resample,
+    subdivided,
+    voxel_sizes,
+    write_itk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +94,16 @@ class Deformation:
             .astype(np.float32)
             for s in sources
         ]
+
+    def average(self, source: Volume, target: Volume) -> NDArray[np.float32]:
+        """Return the mean of a volume within every voxel of ``target``, carried through both.
+
+        As `afterglow.anat.transforms.average`.
+        """
+        shape, fine, steps = subdivided(target.shape, target.affine, source.affine)
+        empty = np.empty(shape, dtype=np.float32)
+        sampled = self.pull([source], Volume(empty, fine))[0]
+        return block_mean(sampled, steps)
 
 
 def linear(

@@ -15,7 +15,7 @@ from afterglow.anat.sampling import affine_sample
 from afterglow.errors import AfterglowError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -193,21 +193,27 @@ def resample(
 
 def resample_labels(
     labels: NDArray[Any],
-    source_affine: Matrix,
-    target_shape: Sequence[int],
-    target_affine: Matrix,
-    world_matrix: Matrix | None = None,
+    shape: Sequence[int],
+    fraction: Callable[[NDArray[Any]], NDArray[np.float32]],
 ) -> NDArray[np.int32]:
     """Sample integer labels: each voxel takes the label that fills most of it, if half or more.
 
     A label smaller than a voxel of the target keeps the one voxel it fills most.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (x, y, z)
+        Zero is background.
+    shape : sequence of 3 ints
+        Of the target.
+    fraction : callable
+        Takes a mask and returns the part of every target voxel that it fills (`average`).
     """
     labels = np.asarray(labels)
-    shape = tuple(int(n) for n in target_shape[:3])
-    best = np.full(shape, 0.5, dtype=np.float32)
-    result = np.zeros(shape, dtype=np.int32)
+    best = np.full(tuple(shape[:3]), 0.5, dtype=np.float32)
+    result = np.zeros(best.shape, dtype=np.int32)
     for label in sorted(int(v) for v in np.unique(labels) if v != 0):
-        part = average(labels == label, source_affine, shape, target_affine, world_matrix)
+        part = fraction(labels == label)
         take = part >= best
         if not take.any() and part.max() > 0:
             take = np.asarray(part == part.max())
@@ -231,15 +237,37 @@ def average(
 
     Like `resample`, with up to 4 samples along each axis of a target voxel.
     """
-    shape = tuple(int(n) for n in target_shape[:3])
-    ratio = voxel_sizes(target_affine) / voxel_sizes(source_affine)
+    many, fine, steps = subdivided(target_shape, target_affine, source_affine)
+    return block_mean(resample(source, source_affine, many, fine, world_matrix, 1), steps)
+
+
+def subdivided(
+    shape: Sequence[int], affine: Matrix, source_affine: Matrix
+) -> tuple[tuple[int, int, int], Matrix, NDArray[np.intp]]:
+    """Return a grid with up to 4 points along each axis of a voxel, as fine as the source's.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of the finer grid.
+    affine : ndarray, shape (4, 4)
+        Of the finer grid.
+    steps : ndarray of int, shape (3,)
+        Points in a voxel along each axis.
+    """
+    ratio = voxel_sizes(affine) / voxel_sizes(source_affine)
     steps = np.clip(np.ceil(ratio), 1, 4).astype(int)
-    fine = np.array(target_affine, dtype=np.float64)
+    fine = np.array(affine, dtype=np.float64)
     fine[:3, :3] = fine[:3, :3] / steps
-    fine[:3, 3] = (np.asarray(target_affine) @ [*((1 / steps - 1) / 2), 1.0])[:3]
-    many = [n * k for n, k in zip(shape, steps, strict=True)]
-    sampled = resample(source, source_affine, many, fine, world_matrix, 1)
-    blocks = sampled.reshape(shape[0], steps[0], shape[1], steps[1], shape[2], steps[2])
+    fine[:3, 3] = (np.asarray(affine) @ [*((1 / steps - 1) / 2), 1.0])[:3]
+    x, y, z = (int(n) * int(k) for n, k in zip(shape[:3], steps, strict=True))
+    return (x, y, z), fine, steps
+
+
+def block_mean(values: NDArray[np.float32], steps: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the mean of blocks of ``steps`` voxels."""
+    x, y, z = (n // k for n, k in zip(values.shape, steps, strict=True))
+    blocks = values.reshape(x, steps[0], y, steps[1], z, steps[2])
     return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
 
 

@@ -99,6 +99,19 @@ class AnatConfig(Section):
     lesion_margin_mm: float = Field(
         3.0, ge=0.0, le=20.0, description="Margin around lesions left out of registrations, mm."
     )
+    epi_deformation: bool = Field(
+        False,
+        description=(
+            "Bring masks and tissues to DSC with a displacement along its phase encoding, beside "
+            "the rigid registration (true or false)."
+        ),
+    )
+    epi_knots_mm: float = Field(
+        30.0, ge=10.0, le=80.0, description="Distance of the knots of that displacement, mm."
+    )
+    epi_stiffness: float = Field(
+        100.0, ge=0.1, le=1e6, description="How much neighbouring knots are held together (ratio)."
+    )
     motion_points: int = Field(
         7000, ge=1000, le=200000, description="Voxels that a frame is compared at."
     )

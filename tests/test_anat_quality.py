@@ -1,0 +1,49 @@
+"""Verdicts: limits, reasons, and the range of a center."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from afterglow.anat import expected, quality
+from afterglow.anat.dynamic import _reason
+from afterglow.tables.sessions import _quality
+
+
+def test_the_worst_limit_decides_and_gives_its_reason():
+    limits = [quality.Limit("dice", 0.9, 0.8), quality.Limit("angle", 30.0, 60.0, low=False)]
+    found = quality.judge({"dice": 0.85, "angle": 70.0}, limits)
+    assert found.verdict == "fail"
+    assert found.reasons == ["dice 0.85 is below 0.9", "angle 70 is above 60"]
+    assert quality.judge({"dice": np.nan}, limits).verdict == "fail"
+    assert quality.judge({"dice": 0.95, "angle": 3.0}, limits).reasons == []
+
+
+def test_a_number_far_below_the_centers_is_doubted_and_other_centers_do_not_count():
+    def verdict(nmi: float) -> dict[str, dict[str, object]]:
+        return {"dsc_to_T1w": {"verdict": "pass", "numbers": {"nmi": nmi, "coverage": 1.0}}}
+
+    rng = np.random.default_rng(2)
+    north = {("n", str(k)): verdict(0.2 + 0.01 * rng.normal()) for k in range(12)}
+    south = {("s", str(k)): verdict(0.1 + 0.01 * rng.normal()) for k in range(12)}
+    every = {**north, **south, ("n", "bad"): verdict(0.12), ("s", "good"): verdict(0.12)}
+    centers = {key: "north" if key[0] == "n" else "south" for key in every}
+    found = expected.unusual(every, centers, 5.0)
+    assert set(found) == {("n", "bad")}
+    few = {key: every[key] for key in [*list(north)[:4], ("n", "bad")]}
+    assert expected.unusual(few, centers, 5.0) == {}
+
+
+def test_the_sessions_table_counts_a_look_and_an_unusual_number():
+    look = {"verdicts": {"brain": {"verdict": "look", "reasons": ["small"]}}}
+    assert _quality(look, ())["qc_verdict"] == "look"
+    good = {"verdicts": {"brain": {"verdict": "pass", "reasons": []}}}
+    assert _quality(good, ())["qc_verdict"] == "pass"
+    doubted = _quality(good, ["brain: look (template_dice 0.8 is unusual, 0.95 in the center)"])
+    assert doubted["qc_verdict"] == "look"
+    assert "unusual" in doubted["qc_reasons"]
+
+
+def test_a_failed_brain_is_named_before_a_failed_registration():
+    assert _reason(True, True) == ""
+    assert _reason(False, True) == "registration_failed"
+    assert _reason(True, False) == _reason(False, False) == "brain_mask_failed"
