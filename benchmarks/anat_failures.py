@@ -1,6 +1,6 @@
 """Seed failures into finished sessions of a study and print what the verdicts say.
 
-    python benchmarks/anat_failures.py STUDY_OUT [--sessions N]
+    python benchmarks/anat_failures.py STUDY_OUT [--sessions LABEL ...]
 
 Every session is first judged as it is, then with one image replaced: by that of another subject, by
 its mirror image (left and right exchanged, header kept), by one with half the brain missing, by a
@@ -202,11 +202,11 @@ def _bids(out: Path, label: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--sessions", type=int, default=None)
+    parser.add_argument("--sessions", nargs="+", help="sub-X_ses-Y; all where absent")
     options = parser.parse_args()
     found = sorted((options.out / "ledger" / "states" / "bids").glob("sub-*_ses-*.json"))
     labels = [path.stem for path in found]
-    for label in labels[: options.sessions]:
+    for label in options.sessions or labels:
         subject = label.split("_")[0]
         other = next(name for name in labels if not name.startswith(subject))
         mine = [name for name in labels if name.startswith(subject)]
