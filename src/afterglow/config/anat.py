@@ -110,7 +110,7 @@ class AnatConfig(Section):
         30.0, ge=10.0, le=80.0, description="Distance of the knots of that displacement, mm."
     )
     epi_stiffness: float = Field(
-        100.0, ge=0.1, le=1e6, description="How much neighbouring knots are held together (ratio)."
+        1.0, ge=0.01, le=1e6, description="How much neighbouring knots are held together (ratio)."
     )
     motion_points: int = Field(
         7000, ge=1000, le=200000, description="Voxels that a frame is compared at."
