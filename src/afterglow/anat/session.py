@@ -147,7 +147,25 @@ def run_longitudinal(
     if not (store.judge("T1w_to_reference", verdict) and anatomy.good):
         return False
     store.transforms["T1w_to_reference"] = matrix
+    if settings.longitudinal_deformable:
+        _compare(store, anatomy, other, matrix, settings, threads)
     return True
+
+
+def _compare(
+    store: Store,
+    anatomy: Anatomy,
+    other: Volume,
+    matrix: NDArray[np.float64],
+    settings: AnatConfig,
+    threads: int,
+) -> None:
+    """Write the reference session's T1w deformed to this session's: to look at, never measured."""
+    warp = registration.deformable(
+        Side(anatomy.t1w, anatomy.near), Side(other), matrix, settings, threads=threads
+    )
+    name = store.name("anat", "T1w", space="T1w", desc="deformedreference")
+    store.save(anatomy.t1w.like(warp.pull([other], anatomy.t1w)[0]), name, packed=True)
 
 
 def _reference_path(bids: dict[str, Any]) -> str:

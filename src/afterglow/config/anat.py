@@ -87,6 +87,13 @@ class AnatConfig(Section):
     deformable_smoothing: float = Field(
         3.0, ge=0.0, le=10.0, description="Smoothing of the update field, voxels squared."
     )
+    longitudinal_deformable: bool = Field(
+        False,
+        description=(
+            "Also write the reference session's T1w deformed to this session, to compare by eye "
+            "(true or false); nothing is measured through it."
+        ),
+    )
     refine_mm: float = Field(
         2.0, ge=1.0, le=4.0, description="Smallest voxel on which registrations are refined, mm."
     )
@@ -110,7 +117,7 @@ class AnatConfig(Section):
         30.0, ge=10.0, le=80.0, description="Distance of the knots of that displacement, mm."
     )
     epi_stiffness: float = Field(
-        1.0, ge=0.01, le=1e6, description="How much neighbouring knots are held together (ratio)."
+        5.0, ge=0.01, le=1e6, description="How much neighbouring knots are held together (ratio)."
     )
     motion_points: int = Field(
         7000, ge=1000, le=200000, description="Voxels that a frame is compared at."
