@@ -129,3 +129,28 @@ def test_lesions_are_kept_out_of_the_metric():
     free = registration.lesion_free(mask, mask.like(labels), 3.0)
     assert not free.values[10, 10, 12]
     assert free.values[10, 10, 13]
+
+
+def test_the_reference_is_deformed_to_a_later_session_where_asked(t1w, truth, tmp_path):
+    from afterglow.anat.session import Anatomy, _compare
+    from afterglow.anat.store import Store
+    from afterglow.bids.images import load_nifti
+
+    def made(relative: str):
+        path = tmp_path / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    head, pose = anat_head.head(), anat_head.pose((1.0, 2.0, -3.0), (2.0, 3.0, -2.0))
+    stretch = np.diag([1.04, 0.97, 1.03, 1.0])
+    other = anat_head.scan(head.image("T1w"), head.affine, SHAPE, AFFINE, pose @ stretch)
+    earlier = Volume((500 * other).astype(np.float32), AFFINE)
+    near = refine.grown(t1w.like(truth), 10.0)
+    anatomy = Anatomy(t1w, t1w.like(truth), {}, None, None, near, near, near, True)
+    store = Store(made, made, "A", "1", print, print)
+    matrix = pose @ invert(MOVE)
+    _compare(store, anatomy, earlier, matrix, SETTINGS, 1)
+    deformed, _ = load_nifti(next(tmp_path.rglob("*desc-deformedreference_T1w.nii.gz")))
+    stiff = resample(earlier.values, AFFINE, SHAPE, AFFINE, matrix)
+    alike = [float(np.corrcoef(t1w.values[truth], v[truth])[0, 1]) for v in (stiff, deformed)]
+    assert alike[1] > alike[0] + 0.02
