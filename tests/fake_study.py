@@ -27,6 +27,12 @@ REPO = Path(__file__).resolve().parents[1]
 
 SCRIPT = '''"""A fake stage: its output follows from what its upstream stages wrote."""
 
+import faulthandler
+import os
+import random
+import signal
+import time
+
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.provenance.digest import value_digest
 from afterglow.provenance.wrapper import run
@@ -39,21 +45,46 @@ def library():
     {library}
 
 
+def make_trouble(kind, trouble, job):
+    if kind == "error":
+        raise ValueError("a scan that cannot be read")
+    if kind == "not_evaluable":
+        raise NotEvaluable("no_dsc_series", "none was acquired")
+    if kind == "disk":
+        raise OSError(28, "No space left on device")
+    if kind == "fill":
+        job.out("derivatives/big.bin").write_bytes(bytes(4_000_000))
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hang":
+        faulthandler.dump_traceback_later(0.5, exit=True, file=2)
+        time.sleep(60)
+    if kind == "once_memory":
+        trouble.unlink()
+        kept = b"1" * 500_000_000
+        time.sleep(30)
+    if kind == "once_linger":
+        trouble.unlink()
+        time.sleep(120)
+    if kind == "once_kill":
+        trouble.unlink()
+        time.sleep(random.random() / 20)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "sleep":
+        time.sleep(0.3)
+
+
 def main(job):
     seen = sorted(d for states in job.upstream.values() for s in states for d in s.outputs.values())
     unit = f"{{job.subject}}-{{job.session}}"
+    told = job.root.parent / "executions"
+    stored = (job.root / ".store" / job.key[:2] / job.key / ".state.json").exists()
+    with told.open("a") as stream:
+        stream.write(f"{{STAGE}} {{unit}} {{job.key[:12]}} {{'again' if stored else 'first'}}\\n")
     trouble = job.root.parent / "trouble" / f"{{STAGE}}-{{unit}}"
     if trouble.exists():
         kind = trouble.read_text()
-        if kind == "error":
-            raise ValueError("a scan that cannot be read")
-        if kind == "not_evaluable":
-            raise NotEvaluable("no_dsc_series", "none was acquired")
-        if kind == "kill":
-            import os, signal
-            os.kill(os.getpid(), signal.SIGKILL)
-        if kind == "disk":
-            raise OSError(28, "No space left on device")
+        make_trouble(kind, trouble, job)
     folder = "tables" if STAGE in ("tables", "cohort", "study_report") else "derivatives"
     path = job.out(f"{{folder}}/{{STAGE}}-{{unit}}.txt")
     path.write_text(f"{{STAGE}} {{value_digest(seen)}}")
@@ -101,6 +132,20 @@ class FakeStudy:
             path.unlink()
         else:
             path.write_text(kind)
+
+    def executions(self) -> list[list[str]]:
+        """Return stage, unit, key and whether its result was stored already, per run of a stage."""
+        path = self.folder / "executions"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def contents(self) -> dict[str, bytes]:
+        """Return the bytes of all results by path."""
+        return {
+            path.relative_to(self.out).as_posix(): path.read_bytes()
+            for folder in ("derivatives", "tables", "ledger/states")
+            for path in (self.out / folder).rglob("*")
+            if path.is_file()
+        }
 
     def write_plan(
         self,

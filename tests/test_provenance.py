@@ -192,7 +192,7 @@ def finished(root: Path, key: str, files: dict[str, str]) -> State:
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         (scratch / name).write_text(text)
     state = State("dsc", key, "s", "1", "done", outputs=store.digest_tree(scratch))
-    store.publish(root, scratch, state)
+    store.publish(root, scratch, state, {"key": key, "record_id": key})
     return state
 
 

@@ -240,6 +240,7 @@ def test_a_failed_stage_is_a_row_and_the_rest_goes_on(study: FakeStudy) -> None:
 
 
 def test_a_passing_failure_is_tried_again(study: FakeStudy) -> None:
+    undisturbed = study.contents()
     study.trouble("dsc", "s1", "20190101", "disk")
     shutil.rmtree(study.out / "ledger/states/dsc")
     shutil.rmtree(study.out / ".store")
@@ -248,6 +249,26 @@ def test_a_passing_failure_is_tried_again(study: FakeStudy) -> None:
     assert jobs["dsc", "s1", "20190101"][0].kind == "retry"
     study.trouble("dsc", "s1", "20190101", None)
     assert exit_code(run(study)) == ExitCode.DONE
+    assert study.contents() == undisturbed, "nothing made without the result stays"
+    assert verify(load_dag(study.load()), deep=True) == []
+
+
+def test_a_passing_failure_mended_alone_plans_what_was_made_without_it(study: FakeStudy) -> None:
+    undisturbed = study.contents()
+    study.trouble("dsc", "s1", "20190101", "disk")
+    shutil.rmtree(study.out / "ledger/states/dsc")
+    shutil.rmtree(study.out / ".store")
+    run(study)
+    study.trouble("dsc", "s1", "20190101", None)
+    run_study(
+        study.load(), study.study_file, Selection(session="20190101", until="dsc"),
+        runner=run_in_process,
+    )  # fmt: skip
+    jobs = planned(study)
+    assert jobs["features", "s1", "20190101"][0].kind == "upstream result"
+    assert stages(jobs) == {"features": 1, "report": 1, "tables": 1, "cohort": 1, "study_report": 1}
+    run(study)
+    assert study.contents() == undisturbed
 
 
 def test_a_killed_job_leaves_the_tables_and_is_resumed(study: FakeStudy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from afterglow.provenance.stages import STAGES, STUDY_STAGES, Stage
 
 PLAN = Path("index/plan.parquet")
 ABSENT = Path("index/absent.json")
+ABSENT_STUDY = Path("index/absent_study.json")
 TICKETS = Path(".work/tickets")
 CODE = Path(".cache/code.json")
 _IDENTITY_COLUMNS = ("session", "arrival", "is_reference", "has_mask")
@@ -63,7 +64,8 @@ class PlannedJob:
 def write_tickets(root: Path, jobs: Iterable[PlannedJob]) -> None:
     """Write each planned job down, so that its process needs neither the plan nor other sources."""
     for job in jobs:
-        write_atomically(root / TICKETS / f"{job.key}.json", json.dumps(vars(job)))
+        path = root / TICKETS / f"{job.key}.json"
+        write_atomically(path, json.dumps(vars(job)), durable=False)
 
 
 def read_ticket(root: Path, key: str) -> PlannedJob | None:
@@ -118,26 +120,6 @@ class Dag:
     def inputs(self, job: PlannedJob) -> list[str]:
         """Return the files a job waits for: states of upstream jobs, manifest, site files."""
         return [*job.files, *(self.jobs[upstream].state for upstream in job.upstream)]
-
-    def waits_for(self, stage: str) -> Callable[[Any], list[str]]:
-        """Return Snakemake's input function of a stage."""
-        return lambda wildcards: self.inputs(self._at(stage, wildcards))
-
-    def key_of(self, stage: str) -> Callable[[Any], str]:
-        """Return Snakemake's ``key`` parameter of a stage."""
-        return lambda wildcards: self._at(stage, wildcards).key
-
-    def _at(self, stage: str, wildcards: Any) -> PlannedJob:
-        return self.of(stage, wildcards.get("subject"), wildcards.get("session"))
-
-    def targets(self, phase: int) -> list[str]:
-        """Return the states one of the two Snakemake calls must bring up to date."""
-        study_level = phase == 2
-        return [
-            job.state
-            for job in self.jobs.values()
-            if (STAGES[job.stage].level == "study") == study_level
-        ]
 
     def _add_subject(self, subject: str, rows: list[dict[str, Any]]) -> None:
         for row in sorted(rows, key=lambda r: (not r["is_reference"], r["session"])):
@@ -294,8 +276,10 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def load_dag(study: Study) -> Dag:
-    """Build the DAG from the study's plan table.
+def load_dag(study: Study, subject: str | None = None) -> Dag:
+    """Build the DAG from the study's plan table, or the part of it that is about one subject.
+
+    Of a part, only the jobs of its subject have the keys they have in the whole.
 
     Raises
     ------
@@ -314,4 +298,5 @@ def load_dag(study: Study) -> Dag:
         )
     absent_file = study.out / ABSENT
     absent = json.loads(absent_file.read_text(encoding="utf-8")) if absent_file.exists() else []
-    return Dag(study, pq.read_table(path).to_pylist(), absent)
+    only = None if subject is None else [("subject", "=", subject)]
+    return Dag(study, pq.read_table(path, filters=only).to_pylist(), absent)

@@ -9,7 +9,7 @@ from typing import Any
 
 from afterglow.provenance.dag import Dag, JobId, PlannedJob
 from afterglow.provenance.job import State
-from afterglow.provenance.records import read_record, read_state
+from afterglow.provenance.records import input_results, read_record, read_state, result_digest
 from afterglow.provenance.trust import Digests
 
 _PART_KINDS = {
@@ -49,8 +49,9 @@ def plan_jobs(
     root = dag.study.out
     digests = digests or Digests(root)
     planned: dict[JobId, list[Reason]] = {}
+    found: dict[str, str] = {}
     for job in dag.jobs.values():
-        reasons = _reasons(root, job, digests, retry_failed=retry_failed)
+        reasons = _reasons(root, job, digests, found, retry_failed=retry_failed)
         if job.id in force:
             reasons.append(Reason("forced"))
         waits = sorted({stage for stage, *_ in (u for u in job.upstream if u in planned)})
@@ -77,7 +78,10 @@ def plan_json(planned: dict[JobId, list[Reason]]) -> dict[str, Any]:
     }
 
 
-def _reasons(root: Path, job: PlannedJob, digests: Digests, *, retry_failed: bool) -> list[Reason]:
+def _reasons(
+    root: Path, job: PlannedJob, digests: Digests, found: dict[str, str], *, retry_failed: bool
+) -> list[Reason]:
+    """Return why a job must run; its result, where that stands, is noted in ``found`` by key."""
     path = root / job.state
     state = read_state(path)
     if state is None:
@@ -90,9 +94,14 @@ def _reasons(root: Path, job: PlannedJob, digests: Digests, *, retry_failed: boo
     record = read_record(root, job.key)
     if record is None:
         return [Reason("record missing")]
+    found[job.key] = result_digest(state)
     if state.status == "failed" and (state.transient or retry_failed):
         return [Reason("retry", state.reason, None)]
-    reasons = []
+    reasons = [
+        Reason("upstream result", result, found[key])
+        for key, result in input_results(record).items()
+        if found.get(key, result) != result
+    ]
     for relative, digest in state.outputs.items():
         verdict = digests.check(relative, digest, record.get("stats", {}).get(relative))
         if verdict != "intact":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import threading
@@ -39,15 +40,24 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file so that no reader ever sees half of it."""
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a small text file so that no reader ever sees half of it.
+
+    Without ``durable`` it may be lost with the power: for what the next run would write again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        # A full disk must not fill up with halves.
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def dump_state(state: State) -> str:
@@ -100,6 +110,11 @@ def read_record(root: Path, key: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def dump_record(record: dict[str, Any]) -> str:
+    """Return a record as JSON."""
+    return json.dumps(record, sort_keys=True, indent=1) + "\n"
+
+
 def write_record(root: Path, record: dict[str, Any]) -> None:
     """Write a record once; an equal result under the same key leaves the first one standing.
 
@@ -111,7 +126,7 @@ def write_record(root: Path, record: dict[str, Any]) -> None:
     standing = read_record(root, record["key"])
     if standing is not None and _result(standing) == _result(record):
         return
-    text = json.dumps(record, sort_keys=True, indent=1) + "\n"
+    text = dump_record(record)
     if standing is None and not path.exists():
         temporary = _temporary(path)
         temporary.write_text(text, encoding="utf-8")
@@ -126,4 +141,22 @@ def write_record(root: Path, record: dict[str, Any]) -> None:
 
 
 def _result(record: dict[str, Any]) -> tuple[Any, ...]:
-    return record.get("status"), record.get("outputs"), record.get("reason"), record.get("problems")
+    names = ("status", "outputs", "reason", "problems")
+    return *(record.get(name) for name in names), input_results(record)
+
+
+def result_digest(state: State) -> str:
+    """Return 16 hex digits over what later jobs can see of a state."""
+    problems = [vars(problem) for problem in state.problems]
+    seen = [state.status, state.reason, state.outputs, state.summary, problems]
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def input_results(record: dict[str, Any]) -> dict[str, str]:
+    """Return the digest of every upstream result as a job read it, by key.
+
+    A failure that passed (a full disk) is mended under the same key, so the key alone does not tell
+    that what was made without its result has to be made again.
+    """
+    found = record.get("inputs", {}).get("records", [])
+    return {entry["record_id"]: entry["result"] for entry in found if "result" in entry}

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
-from afterglow.provenance.records import dump_state, parse_state, record_path, write_atomically
+from afterglow.provenance.records import (
+    dump_record,
+    dump_state,
+    parse_state,
+    record_path,
+    write_atomically,
+    write_record,
+)
 
 STORE = Path(".store")
 _RECORD = ".record.json"
+_STATE = ".state.json"
 
 
 def entry(root: Path, key: str) -> Path:
@@ -25,17 +35,36 @@ def digest_tree(scratch: Path) -> dict[str, str]:
     return {path.relative_to(scratch).as_posix(): file_digest(path) for path in files}
 
 
-def publish(root: Path, scratch: Path, state: State) -> None:
-    """Move a finished scratch folder into the store and link its files into place.
+def bring_near(root: Path, scratch: Path, key: str) -> Path:
+    """Return a finished scratch folder on the store's file system: itself, or a copy there."""
+    parent = entry(root, key).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    if scratch.stat().st_dev == parent.stat().st_dev:
+        return scratch
+    near = parent / f".{key}.{os.getpid()}"
+    shutil.rmtree(near, ignore_errors=True)
+    try:
+        shutil.copytree(scratch, near)
+    except BaseException:
+        shutil.rmtree(near, ignore_errors=True)
+        raise
+    shutil.rmtree(scratch)
+    return near
 
-    The state goes into the store last: an entry without one is unfinished and never trusted.
+
+def publish(root: Path, near: Path, state: State, record: dict[str, Any]) -> None:
+    """Put a finished folder into the store with its state and record, then link its files.
+
+    One rename makes all of it appear, so that a process killed here leaves a whole result or none;
+    whoever comes next only links it.
     """
+    write_atomically(near / _RECORD, dump_record(record))
+    write_atomically(near / _STATE, dump_state(state))
     home = entry(root, state.key)
     if home.exists():
         shutil.rmtree(home)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    scratch.replace(home)
-    write_atomically(home / ".state.json", dump_state(state))
+    near.replace(home)
+    restore_record(root, state.key)
     link_outputs(root, state)
 
 
@@ -43,7 +72,7 @@ def stored_state(root: Path, key: str) -> State | None:
     """Return the state stored under ``key`` if every output is there with its digest, else None."""
     home = entry(root, key)
     try:
-        state = parse_state((home / ".state.json").read_text(encoding="utf-8"))
+        state = parse_state((home / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, KeyError):
         return None
     for relative, digest in state.outputs.items():
@@ -53,18 +82,24 @@ def stored_state(root: Path, key: str) -> State | None:
     return state
 
 
-def keep_record(root: Path, key: str) -> None:
-    """Keep a copy of a record with the outputs it describes."""
-    text = record_path(root, key).read_text(encoding="utf-8")
-    write_atomically(entry(root, key) / _RECORD, text)
+def stored_record(root: Path, key: str) -> dict[str, Any] | None:
+    """Return the record that stands in the store beside the outputs of a key, or None."""
+    try:
+        record = json.loads((entry(root, key) / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def restore_record(root: Path, key: str) -> bool:
-    """Put a lost record back as it was; False where there is neither record nor copy."""
-    path, copy = record_path(root, key), entry(root, key) / _RECORD
-    if not path.exists() and copy.exists():
-        write_atomically(path, copy.read_text(encoding="utf-8"))
-    return path.exists()
+    """Write the stored record down where the ledger lacks it or has one of another result.
+
+    Returns False where there is neither record nor copy.
+    """
+    record = stored_record(root, key)
+    if record is not None:
+        write_record(root, record)
+    return record_path(root, key).exists()
 
 
 def link_outputs(root: Path, state: State) -> None:

@@ -11,21 +11,23 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from afterglow import __version__
 from afterglow.config import Study, load_study
 from afterglow.errors import AfterglowError, NotEvaluable
-from afterglow.provenance import store
+from afterglow.provenance import guard, store
 from afterglow.provenance.closure import cached_code_digests
 from afterglow.provenance.dag import CODE, PlannedJob, load_dag, read_ticket
 from afterglow.provenance.digest import file_digest, stat_token
 from afterglow.provenance.job import Job, State
 from afterglow.provenance.records import (
     dump_state,
+    input_results,
     read_state,
+    result_digest,
     state_path,
     write_atomically,
     write_record,
@@ -42,7 +44,7 @@ TRANSIENT = {
     errno.EIO,
     errno.ESTALE,
 }
-WORK = Path(".work")
+STARTS = "-- starts: "
 
 Main = Callable[[Job], None]
 
@@ -66,7 +68,16 @@ def run(snakemake: Any, main: Main) -> None:
             )
             _say(str(moved))
             raise moved
-        run_job(study, planned, main, threads=int(snakemake.threads))
+        minutes = getattr(snakemake.resources, "runtime", None)
+        _say(f"{STARTS}{planned.stage} {planned.unit}, at most {minutes} min")
+        with guard.limited(60 * float(minutes) if minutes else None):
+            run_job(
+                study,
+                planned,
+                main,
+                threads=int(snakemake.threads),
+                asked={"mem_mb": getattr(snakemake.resources, "mem_mb", None), "runtime": minutes},
+            )
 
 
 def _code_stands(study: Study, planned: PlannedJob) -> bool:
@@ -76,25 +87,65 @@ def _code_stands(study: Study, planned: PlannedJob) -> bool:
     return bool(dict(stage.equivalent).get(code, code) == planned.parts["code"])
 
 
-def run_job(study: Study, planned: PlannedJob, main: Main, *, threads: int = 1) -> State:
-    """Run one job, or link its stored result, and write state and record."""
+def run_job(
+    study: Study,
+    planned: PlannedJob,
+    main: Main,
+    *,
+    threads: int = 1,
+    asked: Mapping[str, Any] | None = None,
+) -> State:
+    """Run one job, or link its stored result, and write state and record.
+
+    ``asked`` is what the scheduler granted: memory in MB and minutes.
+    """
+    with guard.alone(study.out, planned.key):
+        stored = _stored(study.out, planned)
+        if stored is not None:
+            return _finish(study.out, planned, stored)
+        return _run(study, planned, main, threads, dict(asked or {}))
+
+
+def _stored(root: Path, planned: PlannedJob) -> State | None:
+    """Return the stored result of a job, linked into place, if it was made from the same inputs."""
+    state = store.stored_state(root, planned.key)
+    if state is None:
+        return None
+    before = input_results(store.stored_record(root, planned.key) or {})
+    now = {s.key: result_digest(s) for states in _upstream(root, planned).values() for s in states}
+    if any(now.get(key, result) != result for key, result in before.items()):
+        return None
+    if not store.restore_record(root, planned.key):
+        return None
+    store.link_outputs(root, state)
+    return state
+
+
+def _run(
+    study: Study, planned: PlannedJob, main: Main, threads: int, asked: dict[str, Any]
+) -> State:
     root = study.out
-    stored = store.stored_state(root, planned.key)
-    if stored is not None and store.restore_record(root, planned.key):
-        store.link_outputs(root, stored)
-        return _finish(root, planned, stored, None)
     started = time.time()
-    scratch = root / WORK / planned.key
+    waited = guard.waited(root, planned.key, [root / state_path(*up) for up in planned.upstream])
+    scratch = guard.scratch_folder(root, planned.key)
     if scratch.exists():
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True)
     job = _job(study, planned, scratch, threads)
     state = _attempt(job, main, study)
+    facts = {**_run_facts(job, started), "waited": waited, "asked": asked}
     if state.done:
-        store.publish(root, scratch, state)
-    else:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return _finish(root, planned, state, _run_facts(job, started))
+        try:
+            near = store.bring_near(root, scratch, planned.key)
+            record = _record(near, job, planned, state, facts)
+            store.publish(root, near, state, record)
+            return _finish(root, planned, state)
+        except OSError as error:
+            _say(traceback.format_exc(), study)
+            state = _unexpected(job, error, study)
+    shutil.rmtree(scratch, ignore_errors=True)
+    write_record(root, _record(scratch, job, planned, state, facts))
+    return _finish(root, planned, state)
 
 
 def attempt_job(
@@ -107,16 +158,6 @@ def attempt_job(
 def _job(study: Study, planned: PlannedJob, scratch: Path, threads: int) -> Job:
     """Return what the stage sees."""
     root = study.out
-    upstream: dict[str, list[State]] = {}
-    for stage, subject, session in planned.upstream:
-        state = read_state(root / state_path(stage, subject, session))
-        if state is None:
-            raise AfterglowError(
-                "the state of an upstream job is missing",
-                where=state_path(stage, subject, session),
-                remedy="run `afterglow run STUDY` again",
-            )
-        upstream.setdefault(stage, []).append(state)
     view = cast("Study", StudyView(study, STAGES[planned.stage]))
     return Job(
         planned.stage,
@@ -127,10 +168,25 @@ def _job(study: Study, planned: PlannedJob, scratch: Path, threads: int) -> Job:
         planned.subject,
         planned.session,
         planned.center,
-        upstream,
+        _upstream(root, planned),
         threads,
         say=_say,
     )
+
+
+def _upstream(root: Path, planned: PlannedJob) -> dict[str, list[State]]:
+    """Return the states of all upstream jobs by stage."""
+    upstream: dict[str, list[State]] = {}
+    for stage, subject, session in planned.upstream:
+        state = read_state(root / state_path(stage, subject, session))
+        if state is None:
+            raise AfterglowError(
+                "the state of an upstream job is missing",
+                where=state_path(stage, subject, session),
+                remedy="run `afterglow run STUDY` again",
+            )
+        upstream.setdefault(stage, []).append(state)
+    return upstream
 
 
 def _attempt(job: Job, main: Main, study: Study) -> State:
@@ -147,15 +203,20 @@ def _attempt(job: Job, main: Main, study: Study) -> State:
         )
     except Exception as error:  # noqa: BLE001  one bad scan never stops a cohort
         _say(traceback.format_exc(), study)
-        transient = isinstance(error, OSError) and error.errno in TRANSIENT
-        cause = _scrub(f"{type(error).__name__}: {error}", study)
-        remedy = (
-            "free space or mend permissions, then run again"
-            if transient
-            else f"see the log of {job.stage}; if the input is sound, report this as a defect"
-        )
-        return _state(job, "failed", cause[:300], cause, remedy=remedy, transient=transient)
+        return _unexpected(job, error, study)
     return _state(job, "done", outputs=outputs)
+
+
+def _unexpected(job: Job, error: Exception, study: Study) -> State:
+    """Return the state of a job that ended with an error nobody foresaw."""
+    transient = isinstance(error, OSError) and error.errno in TRANSIENT
+    cause = _scrub(f"{type(error).__name__}: {error}", study)
+    remedy = (
+        "free space or mend permissions, then run again"
+        if transient
+        else f"see the log of {job.stage}; if the input is sound, report this as a defect"
+    )
+    return _state(job, "failed", cause[:300], cause, remedy=remedy, transient=transient)
 
 
 def _state(job: Job, status: Any, reason: str = "", detail: str = "", **values: Any) -> State:
@@ -174,25 +235,30 @@ def _state(job: Job, status: Any, reason: str = "", detail: str = "", **values: 
     )
 
 
-def _finish(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any] | None) -> State:
-    """Withdraw what the new state no longer makes, then write record and state, in that order."""
+def _finish(root: Path, planned: PlannedJob, state: State) -> State:
+    """Withdraw what the new state no longer makes, then write the state: last of all."""
     path = root / planned.state
     old = read_state(path) or read_state(path.with_suffix(".superseded"))
     if old is not None:
         store.withdraw(root, old, state)
-    if facts is not None:
-        write_record(root, _record(root, planned, state, facts))
-        if state.done:
-            store.keep_record(root, planned.key)
     write_atomically(path, dump_state(state))
     path.with_suffix(".superseded").unlink(missing_ok=True)
     return state
 
 
-def _record(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any]) -> dict[str, Any]:
+def _record(
+    made: Path, job: Job, planned: PlannedJob, state: State, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the record of a job whose outputs lie below ``made``."""
+    root = job.root
+    results = {s.key: result_digest(s) for states in job.upstream.values() for s in states}
     inputs = [
-        {"stage": u[0], "subject": u[1], "session": u[2], "record_id": planned.upstream_key(u)}
-        for u in planned.upstream
+        {
+            **dict(zip(("stage", "subject", "session"), upstream, strict=True)),
+            "record_id": planned.upstream_key(upstream),
+            "result": results[planned.upstream_key(upstream)],
+        }
+        for upstream in planned.upstream
     ]
     files = {name: file_digest(root / name) for name in planned.files}
     for name, digest in files.items():
@@ -213,11 +279,11 @@ def _record(root: Path, planned: PlannedJob, state: State, facts: dict[str, Any]
         "remedy": state.remedy,
         "problems": [vars(problem) for problem in state.problems],
         "outputs": [
-            {"path": path, "sha256": digest, "size": (root / path).stat().st_size}
+            {"path": path, "sha256": digest, "size": (made / path).stat().st_size}
             for path, digest in sorted(state.outputs.items())
         ],
-        "stats": {path: stat_token(root / path) for path in sorted(state.outputs)},
-        "inputs": {"records": inputs, "files": files, "read": facts.pop("read")},
+        "stats": {path: stat_token(made / path) for path in sorted(state.outputs)},
+        "inputs": {"records": inputs, "files": files, "read": sorted(job.read)},
         "parts": dict(planned.parts),
         "run": {**facts, "warnings": state.warnings},
     }
@@ -237,7 +303,6 @@ def _run_facts(job: Job, started: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "afterglow": __version__,
         "git_commit": os.environ.get("AFTERGLOW_GIT_COMMIT"),
-        "read": sorted(job.read),
     }
 
 
