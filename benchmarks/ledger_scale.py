@@ -153,7 +153,7 @@ def write_round(dag: Dag, age: int) -> None:
                 "files": {name: file_digest(out / name) for name in job.files},
                 "read": [],
             },
-            "parts": {"version": "1", "code": "c", "libraries": {}, "config": {}},
+            "parts": dict(job.parts) if age == 0 else {"version": "1", "code": "c"},
             "run": {"started": "2026-01-01T00:00:00Z", "seconds": 1.0},
         }
         (out / RECORDS / f"{record['key']}.json").write_text(json.dumps(record))

@@ -7,8 +7,6 @@ rule cohort:
         "logs/cohort/study.log",
     benchmark:
         "benchmarks/cohort/study.tsv"
-    group:
-        "cohort"
     conda:
         "../envs/environment.yaml"
     threads: 1

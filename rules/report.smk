@@ -53,8 +53,6 @@ rule study_report:
         "logs/study_report/study.log",
     benchmark:
         "benchmarks/study_report/study.tsv"
-    group:
-        "cohort"
     conda:
         "../envs/environment.yaml"
     threads: 1

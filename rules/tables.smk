@@ -7,8 +7,6 @@ rule tables:
         "logs/tables/study.log",
     benchmark:
         "benchmarks/tables/study.tsv"
-    group:
-        "cohort"
     conda:
         "../envs/environment.yaml"
     threads: 1

@@ -136,17 +136,22 @@ def run(
     context: typer.Context,
     study: StudyArgument,
     profile: Annotated[str, typer.Option(help="default, slurm, or a profile folder.")] = "default",
-    cores: Annotated[int | None, typer.Option(help="Cores; all by default.")] = None,
+    cores: Annotated[
+        int | None, typer.Option(help="Cores; all by default, 1 per submission on a cluster.")
+    ] = None,
     center: Annotated[str | None, typer.Option(help="Only this center's sessions.")] = None,
     subject: Annotated[str | None, typer.Option(help="Only this subject (label).")] = None,
     session: Annotated[str | None, typer.Option(help="Only this session (label).")] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    batch: Annotated[str | None, typer.Option(help="I/N: part I of N of the subjects.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute the selection again.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failures again.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     scan: Annotated[bool, typer.Option(help="Look for new DICOM first.")] = True,
+    plain: Annotated[bool, typer.Option("--plain", help="A line per event, for logs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object per event.")] = False,
 ) -> None:
     """Bring the study up to date; Snakemake options may follow after `--`."""
     from afterglow.cli.driver import Selection, exit_code, plan_study, run_study
@@ -157,7 +162,7 @@ def run(
     quarantined = found is not None and bool(
         found.quarantined or any(row["status"] == "quarantined" for row in found.plan)
     )
-    selection = Selection(center, subject, session, until)
+    selection = Selection(center, subject, session, until, _part(batch))
     if dry_run:
         dag, planned = plan_study(loaded, selection, force=force, retry_failed=retry_failed)
         show_plan(_console(), dag, planned, explain=True)
@@ -166,16 +171,47 @@ def run(
         loaded,
         study_file,
         selection,
-        cores=_cores(cores),
+        cores=cores,
         profile=profile,
         force=force,
         retry_failed=retry_failed,
         extra=context.args,
+        watch=_watcher(plain=plain, as_json=as_json),
     )
-    _tell(loaded, study_file, result)
-    _gate(loaded)
     code = exit_code(result)
-    raise typer.Exit(ExitCode.PARTIAL if code == ExitCode.DONE and quarantined else code)
+    code = ExitCode.PARTIAL if code == ExitCode.DONE and quarantined else code
+    if as_json:
+        sys.stdout.write(json.dumps({"event": "over", "exit_code": int(code)}) + "\n")
+    else:
+        _tell(loaded, study_file, result)
+    _gate(loaded)
+    raise typer.Exit(code)
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    """Return the numbers of `2/10`, or None where no part was asked for."""
+    if text is None:
+        return None
+    number, slash, parts = text.partition("/")
+    fits = slash and number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)
+    if not fits:
+        raise AfterglowError(f"`{text}` is no part", expected="--batch I/N with I from 1 to N")
+    return int(number), int(parts)
+
+
+def _watcher(*, plain: bool, as_json: bool) -> Any:
+    """Return what follows a run: a live table in a terminal, else a line or an object per event."""
+    from afterglow.cli.progress import Events, Lines, tracker_of
+
+    if as_json:
+        return lambda dag, jobs: Events(tracker_of(dag, jobs))
+    if plain or not sys.stderr.isatty():
+        return lambda dag, jobs: Lines(tracker_of(dag, jobs))
+    from rich.console import Console
+
+    from afterglow.cli.live import LiveView
+
+    return lambda dag, jobs: LiveView(tracker_of(dag, jobs), Console(stderr=True))
 
 
 def _gate(study: Study) -> None:
@@ -216,15 +252,58 @@ def _example_trace(out: Path, study_file: Path) -> str:
 
 
 @app.command()
-def status(study: StudyArgument, as_json: JsonOption = False) -> None:
+def status(
+    study: StudyArgument,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run at work.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Time, memory and disk by stage, asked for and used.")
+    ] = False,
+) -> None:
     """Show sessions by stages, and every failure with its remedy."""
     from afterglow.cli.show import show_status, status_rows
 
     loaded, _ = _load(study)
-    if as_json:
+    if watch:
+        from afterglow.cli.live import watch as follow
+
+        follow(loaded.out, _console())
+    elif cost:
+        _cost(loaded.out, as_json)
+    elif as_json:
         _print_json({"jobs": status_rows(loaded.out)})
     else:
         show_status(_console(), loaded.out)
+
+
+def _cost(root: Path, as_json: bool) -> None:
+    from afterglow.cli.cost import cost_report, show_cost
+
+    found = cost_report(root)
+    if as_json:
+        _print_json({"stages": found})
+    else:
+        show_cost(_console(), found)
+
+
+@app.command()
+def prune(
+    study: StudyArgument,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what no current result needs: superseded results, caches, what killed jobs left."""
+    from afterglow.cli.lock import driver_lock
+    from afterglow.cli.prune import prune_study
+
+    loaded, _ = _load(study)
+    with driver_lock(loaded.out):
+        found = prune_study(loaded.out, dry_run=dry_run)
+    if as_json:
+        _print_json(found)
+    else:
+        for kind, item in found.items():
+            sys.stdout.write(f"{kind:12} {item['files']:8} files {item['bytes'] / 1e6:12.1f} MB\n")
 
 
 @app.command()

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from afterglow.cli.progress import Progress
+from afterglow.cli.engine import Snakemake, Watcher, default_cores, find_profile
+from afterglow.cli.lock import driver_lock
+from afterglow.cli.progress import Lines, tracker_of
 from afterglow.config import Study
-from afterglow.config.resources import resource
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.catalog import CATALOG, extend, rebuild
 from afterglow.provenance.checkpoint import append_checkpoint
-from afterglow.provenance.dag import ABSENT, TICKETS, Dag, JobId, load_dag, write_tickets
+from afterglow.provenance.dag import (
+    ABSENT,
+    ABSENT_STUDY,
+    TICKETS,
+    Dag,
+    JobId,
+    load_dag,
+    write_tickets,
+)
+from afterglow.provenance.guard import HUNG, began, forget
 from afterglow.provenance.plan import Reason, plan_jobs
 from afterglow.provenance.records import read_state, write_atomically
 from afterglow.provenance.settled import write_snapshot
@@ -27,41 +33,45 @@ from afterglow.provenance.signing import sign_head
 from afterglow.provenance.stages import STAGES
 from afterglow.provenance.store import entry
 from afterglow.provenance.trust import Digests
+from afterglow.provenance.wrapper import STARTS
 
 Runner = Callable[[Dag, list[JobId]], None]
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-)
+
+def _lines(dag: Dag, jobs: list[JobId]) -> Watcher:
+    return Lines(tracker_of(dag, jobs))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which jobs a run is limited to; empty means all."""
+    """Which jobs a run is limited to; empty means all.
+
+    ``batch`` is (number, of how many): a part of the subjects, the same whenever the plan is.
+    """
 
     center: str | None = None
     subject: str | None = None
     session: str | None = None
     until: str | None = None
+    batch: tuple[int, int] | None = None
 
     @property
     def everything(self) -> bool:
         """True where nothing is left out."""
-        return (self.center, self.subject, self.session, self.until) == (None,) * 4
+        limits = (self.center, self.subject, self.session, self.until, self.batch)
+        return limits == (None,) * len(limits)
 
     def targets(self, dag: Dag) -> list[JobId]:
         """Return the jobs asked for (what they depend on comes with them)."""
         wanted = []
+        batch = self._batch(dag)
         for job in dag.jobs.values():
             level = STAGES[job.stage].level
             fits = (
                 self.center in {None, job.center}
                 and self.subject in {None, job.subject}
                 and self.session in {None, job.session}
+                and (batch is None or job.subject in batch)
             )
             if self.until is not None:
                 fits = fits and job.stage == self.until
@@ -75,6 +85,13 @@ class Selection:
                 expected="a center, subject, session or stage that `afterglow status` lists",
             )
         return wanted
+
+    def _batch(self, dag: Dag) -> set[str | None] | None:
+        """Return the subjects of one of several equal parts, or None where there are no parts."""
+        if self.batch is None:
+            return None
+        number, parts = self.batch
+        return set(sorted(dag.subjects)[number - 1 :: parts])
 
 
 @dataclass
@@ -122,12 +139,13 @@ def run_study(
     study_file: Path,
     selection: Selection,
     *,
-    cores: int,
+    cores: int | None = None,
     profile: str = "default",
     force: bool = False,
     retry_failed: bool = False,
     extra: Sequence[str] = (),
     runner: Runner | None = None,
+    watch: Callable[[Dag, list[JobId]], Watcher] = _lines,
 ) -> RunResult:
     """Bring a study up to date and return what ran.
 
@@ -137,8 +155,8 @@ def run_study(
         The study and where it was read from.
     selection : Selection
         What to limit the run to.
-    cores : int
-        Cores for Snakemake.
+    cores : int, optional
+        Processes at once, all cores by default; on a cluster, processors of one submission.
     profile : str, optional
         Name of a profile under ``workflow/profiles``, or a profile folder.
     force, retry_failed : bool, optional
@@ -147,6 +165,8 @@ def run_study(
         Further options for Snakemake.
     runner : callable, optional
         Runs the jobs it is given; Snakemake by default.
+    watch : callable, optional
+        Makes what follows the jobs of a phase; a line per event by default.
 
     Raises
     ------
@@ -160,11 +180,12 @@ def run_study(
         if force:
             for job_id in planned:
                 shutil.rmtree(entry(study.out, dag.jobs[job_id].key), ignore_errors=True)
-        call = runner or _Snakemake(study, study_file, cores, profile, tuple(extra))
+        place = find_profile(profile)
+        call = runner or Snakemake(
+            study, study_file, cores or default_cores(place), place, tuple(extra), watch
+        )
         _bring_up(call, dag, [i for i in planned if STAGES[i[0]].level != "study"])
-        absent = _absent(dag, planned)
-        if absent:
-            write_atomically(study.out / ABSENT, json.dumps(absent, sort_keys=True, indent=1))
+        absent = _note_absent(dag, [i for i in planned if STAGES[i[0]].level != "study"], ABSENT)
         if selection.everything or selection.until in {
             s for s in STAGES if STAGES[s].level == "study"
         }:
@@ -172,6 +193,8 @@ def run_study(
             late = {i: why for i, why in planned.items() if STAGES[i[0]].level == "study"}
             ran |= late
             _bring_up(call, dag, list(late))
+            # In a file of its own: the tables' key follows from the other.
+            absent += _note_absent(dag, list(late), ABSENT_STUDY)
         return RunResult(dag, ran, absent)
 
 
@@ -191,114 +214,35 @@ def _bring_up(call: Runner, dag: Dag, jobs: list[JobId]) -> None:
         return
     write_tickets(dag.study.out, [dag.jobs[job_id] for job_id in jobs])
     for job_id in jobs:
+        forget(dag.study.out, dag.jobs[job_id].key)
         _supersede(dag.study.out / dag.jobs[job_id].state)
-    call(dag, jobs)
+    todo = list(jobs)
+    while todo:
+        call(dag, todo)
+        left = _held_back(dag, jobs)
+        todo = left if len(left) < len(todo) else []
 
 
-@dataclass(frozen=True)
-class _Snakemake:
-    """One Snakemake call over the jobs of a phase."""
+def _held_back(dag: Dag, jobs: list[JobId]) -> list[JobId]:
+    """Return jobs that could run and were never started.
 
-    study: Study
-    study_file: Path
-    cores: int
-    profile: str
-    extra: tuple[str, ...]
-
-    def __call__(self, dag: Dag, jobs: list[JobId]) -> None:
-        out = self.study.out
-        level = "study" if STAGES[jobs[0][0]].level == "study" else "sessions"
-        log = out / "logs" / f"snakemake-{level}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        progress = Progress(dag, jobs)
-        needed = {u for i in jobs for u in dag.jobs[i].upstream}
-        leaves = [dag.jobs[i].state for i in jobs if i not in needed]
-        with log.open("w", encoding="utf-8") as stream:
-            process = subprocess.Popen(
-                [*self.command(), "--", *leaves],
-                cwd=out,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=stage_environment(out),
-            )
-            while _running(process):
-                progress.look()
-            progress.look()
-        if process.returncode != 0 and progress.finished == 0:
-            tail = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-15:])
-            raise AfterglowError(
-                f"Snakemake ended with {process.returncode} before any job finished:\n{tail}",
-                where=str(log.relative_to(out)),
-                remedy="mend what the last lines name, then run again",
-                exit_code=ExitCode.NOTHING,
-            )
-
-    def command(self) -> list[str]:
-        """Return Snakemake's command line without targets."""
-        own = Path(self.profile)
-        profile = own if own.is_dir() else resource(f"workflow/profiles/{self.profile}")
-        return [
-            sys.executable,
-            *("-m", "snakemake"),
-            *("--snakefile", str(resource("workflow/Snakefile"))),
-            *("--directory", str(self.study.out)),
-            *("--profile", str(profile), "--workflow-profile", "none"),
-            *("--cores", str(self.cores)),
-            *("--config", f"study={self.study_file}"),
-            *self.extra,
-        ]
+    On a cluster those are members of a subject's submission in which another member waits for a
+    session that was killed: they go again, without it.
+    """
+    root = dag.study.out
+    planned, able = set(jobs), set[JobId]()
+    for job_id in jobs:
+        job = dag.jobs[job_id]
+        fit = all(up in able or up not in planned or _stands(dag, up) for up in job.upstream)
+        if fit and not _stands(dag, job_id) and not began(root, job.key):
+            able.add(job_id)
+    return [job_id for job_id in jobs if job_id in able]
 
 
-def stage_environment(out: Path) -> dict[str, str]:
-    """Return the environment of a job: one thread, caches inside the study, no calls home."""
-    caches = out / ".cache"
-    environment = dict(os.environ)
-    environment.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    # Every job is a process of its own: compiling its imports anew would cost more than its work.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    if not _keeps_compiled_code():
-        environment.setdefault("NUMBA_CACHE_DIR", str(caches / "numba"))
-    environment.update(
-        MPLCONFIGDIR=str(caches / "matplotlib"),
-        MPLBACKEND="Agg",
-        XDG_CACHE_HOME=str(caches / "xdg"),
-        NIPYPE_NO_ET="1",
-        NO_ET="1",
-        PYTHONHASHSEED="0",
-        AFTERGLOW_GIT_COMMIT=_git_commit(),
-    )
-    return environment
-
-
-def _keeps_compiled_code() -> bool:
-    """Tell whether compiled kernels can stay beside their modules, for all studies at once."""
-    import sysconfig
-
-    places = (Path(__file__).resolve().parents[1], Path(sysconfig.get_path("purelib")))
-    return all(os.access(place, os.W_OK) for place in places)
-
-
-def _git_commit() -> str:
-    here = Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def _running(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(timeout=0.5)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
+def _stands(dag: Dag, job_id: JobId) -> bool:
+    job = dag.jobs[job_id]
+    state = read_state(dag.study.out / job.state)
+    return state is not None and state.key == job.key
 
 
 def _supersede(state: Path) -> None:
@@ -307,24 +251,51 @@ def _supersede(state: Path) -> None:
         state.replace(state.with_suffix(".superseded"))
 
 
-def _absent(dag: Dag, planned: dict[JobId, list[Reason]]) -> list[dict[str, str | None]]:
-    """Return the jobs that left no current state: killed, out of memory or out of time."""
+def _note_absent(dag: Dag, planned: list[JobId], place: Path) -> list[dict[str, str | None]]:
+    """Write down and return the jobs that left no current state: killed, out of memory or time."""
     missing: list[dict[str, str | None]] = []
+    gone: set[JobId] = set()
     for job_id in planned:
         job = dag.jobs[job_id]
-        state = read_state(dag.study.out / job.state)
-        if STAGES[job.stage].level != "study" and (state is None or state.key != job.key):
-            missing.append(
-                {
-                    "stage": job.stage,
-                    "subject": job.subject,
-                    "session": job.session,
-                    "cause": "the job was killed or could not start: its log may say more",
-                    "remedy": "read its log; give it more memory or time, then run again",
-                    "log": f"logs/{job.stage}/{job.unit}.log",
-                }
-            )
+        if _stands(dag, job_id):
+            continue
+        gone.add(job_id)
+        log = f"logs/{job.stage}/{job.unit}.log"
+        waits = sorted({up[0] for up in job.upstream if up in gone})
+        cause, remedy = _why_absent(dag.study.out / log, began(dag.study.out, job.key), waits)
+        missing.append(
+            {
+                **dict(zip(("stage", "subject", "session"), job_id, strict=True)),
+                "cause": cause,
+                "remedy": remedy,
+                "log": log,
+            }
+        )
+    if missing:
+        write_atomically(dag.study.out / place, json.dumps(missing, sort_keys=True, indent=1))
     return missing
+
+
+def _why_absent(log: Path, started: bool, waits: list[str]) -> tuple[str, str]:
+    """Return cause and remedy of a job without a result."""
+    if waits:
+        what = ", ".join(waits)
+        return f"it never started: no result of {what}", f"mend {what}, then run again"
+    if not started:
+        return (
+            "it never started: nobody could run it",
+            "read logs/snakemake-sessions.log, then run again",
+        )
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    if HUNG in text.rpartition(STARTS)[2]:
+        return (
+            "it ran past its time limit, again and again",
+            "its log says where it hung; give it more time if that may help, then run again",
+        )
+    return (
+        "it was killed, again and again: out of memory, cancelled, or its machine failed",
+        "read its log; give it more memory or time, then run again",
+    )
 
 
 @contextmanager
@@ -354,20 +325,5 @@ def _cover(out: Path) -> None:
 
 
 def _forget_absent(study: Study) -> None:
-    (study.out / ABSENT).unlink(missing_ok=True)
-
-
-@contextmanager
-def driver_lock(out: Path) -> Iterator[None]:
-    """Hold the study against a second driver; the lock falls with the process."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".driver.lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AfterglowError(
-                "another `afterglow run` is at work on this study",
-                where=str(out),
-                remedy="wait for it; `afterglow status STUDY` shows how far it is",
-            ) from error
-        yield
+    for place in (ABSENT, ABSENT_STUDY):
+        (study.out / place).unlink(missing_ok=True)

@@ -57,7 +57,7 @@ def impact(
         return
     if not yes and not typer.confirm(f"delete {len(found.records)} records and their files?"):
         raise typer.Exit(ExitCode.USAGE)
-    from afterglow.cli.driver import driver_lock
+    from afterglow.cli.lock import driver_lock
 
     with driver_lock(loaded.out):
         tombstone = question.remove(loaded.out, found)
@@ -134,7 +134,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Run recorded jobs again, aside, and compare every output with the record."""
-    from afterglow.cli.driver import stage_environment
+    from afterglow.cli.engine import stage_environment
     from afterglow.provenance.dag import load_dag
     from afterglow.provenance.replay import find_record
     from afterglow.provenance.replay import replay as repeat

@@ -13,7 +13,8 @@ from rich.tree import Tree
 
 from afterglow.errors import AfterglowError
 from afterglow.provenance.audit import Finding
-from afterglow.provenance.dag import PLAN, TICKETS, Dag, JobId, read_ticket
+from afterglow.provenance.dag import ABSENT, ABSENT_STUDY, PLAN, TICKETS, Dag, JobId, read_ticket
+from afterglow.provenance.guard import is_held
 from afterglow.provenance.job import State
 from afterglow.provenance.lineage import Trace
 from afterglow.provenance.plan import Reason
@@ -56,10 +57,10 @@ def status_rows(root: Path) -> list[dict[str, Any]]:
     What is recorded is told as it stands; whether it is still current is for `plan` and `verify`.
     """
     known = {(r["stage"], r["subject"], r["session"]): r for r in current_rows(root)}
-    at_work = _at_work(root)
+    at_work, absent = _at_work(root), _absent(root)
     rows = []
     for place in planned_places(root):
-        found = known.get(place, {})
+        found = known.get(place) or absent.get(place, {})
         status = "running" if place in at_work else found.get("status", "pending")
         told = found if status == found.get("status") else {}
         rows.append(
@@ -91,14 +92,29 @@ def planned_places(root: Path) -> list[JobId]:
 
 
 def _at_work(root: Path) -> set[JobId]:
-    """Return the jobs whose scratch folder exists: those that run now."""
+    """Return the jobs that a live process holds."""
     found: set[JobId] = set()
-    for ticket in (root / TICKETS).glob("*.json"):
-        if (root / ".work" / ticket.stem).is_dir():
+    for ticket in (root / TICKETS).glob("[!.]*.json"):
+        if is_held(root, ticket.stem):
             job = read_ticket(root, ticket.stem)
             if job is not None:
                 found.add(job.id)
     return found
+
+
+def _absent(root: Path) -> dict[JobId, dict[str, str]]:
+    """Return what the last run says of the jobs that left no result."""
+    files = [root / ABSENT, root / ABSENT_STUDY]
+    found = [job for f in files if f.exists() for job in json.loads(f.read_text(encoding="utf-8"))]
+    return {
+        (job["stage"], job["subject"], job["session"]): {
+            "status": "failed",
+            "reason": "killed",
+            "detail": f"{job['cause']} ({job['log']})",
+            "remedy": job["remedy"],
+        }
+        for job in found
+    }
 
 
 def show_status(console: Console, root: Path) -> None:
