@@ -7,7 +7,11 @@ import gzip
 import http.client
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 
 import nibabel as nib
 import numpy as np
@@ -224,3 +228,28 @@ def test_the_server_takes_nothing_and_knows_no_other_name(server):
         assert ask(server, "/t0ken/cohort/study.html", method)[0] == 501
     assert ask(server, "/t0ken/cohort/study.html", host="evil.example:80")[0] == 403
     assert ask(server, "/t0ken/cohort/study.html", host=f"localhost:{server.server_port}")[0] == 200
+
+
+def test_the_command_says_where_and_ends_when_told(out):
+    study = "study: s\nout: out\ncenters:\n  - name: north\n    dicom: [incoming]\n"
+    (out.parent / "study.yaml").write_text(study)
+    command = [sys.executable, "-m", "afterglow.cli.app", "view", str(out.parent), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = process.stdout.readline().strip()
+        with urllib.request.urlopen(f"{address}cohort/study.html", timeout=20) as answer:
+            assert answer.read() == b"<p>all</p>"
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_a_study_without_results_is_not_shown(tmp_path):
+    from afterglow.cli.view import view
+    from afterglow.errors import AfterglowError, ExitCode
+
+    study = "study: s\nout: out\ncenters:\n  - name: north\n    dicom: [incoming]\n"
+    (tmp_path / "study.yaml").write_text(study)
+    with pytest.raises(AfterglowError, match="no results yet") as found:
+        view(tmp_path)
+    assert found.value.exit_code == ExitCode.NOTHING
