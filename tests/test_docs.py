@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from afterglow.cli.app import app
 from afterglow.cohort.rule_files import load_rules
 from afterglow.config import load_study
+from browser import chromium
+from devtools import browser
 from doc_blocks import PAGES, REPO, blocks, commands
 from test_standalone import dynamic, spgr, write
 
@@ -133,6 +135,15 @@ def test_the_site_builds_and_asks_nobody(site: Path):
         loads = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="?([^">\s]+)', text)
         loads += re.findall(r'<link[^>]*rel="?(?:stylesheet|icon)[^>]*href="?([^">\s]+)', text)
         assert not [u for u in loads if u.startswith(("http:", "https:", "//"))], page.name
+
+
+def test_the_site_is_silent_in_a_browser(site: Path, tmp_path: Path):
+    chromium()
+    with browser(tmp_path) as tab:
+        for name in ("index.html", "howto/own-data.html"):
+            tab.open((site / name).as_uri())
+            assert tab.console == []
+            assert tab.outside() == []
 
 
 def test_the_reference_is_that_of_the_code(site: Path):

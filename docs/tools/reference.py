@@ -1,12 +1,14 @@
-"""The pages of the reference, made from the row models, the command line and the docstrings."""
+"""The reference, made from row models, command line and docstrings; and the site made offline."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+SHIM = "https://unpkg.com/iframe-worker/shim"
 API = (
     "afterglow.perfusion.dce",
     "afterglow.perfusion.dsc",
@@ -31,6 +33,15 @@ def on_files(files: Any, config: Any) -> Any:
     for name, text in pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
+
+
+def on_post_build(config: Any) -> None:
+    """Let every page take the search's shim from the site itself, not from the network."""
+    site = Path(config["site_dir"])
+    for page in site.rglob("*.html"):
+        above = "../" * (len(page.relative_to(site).parts) - 1)
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(SHIM, f"{above}javascripts/iframe-worker-shim.js"))
 
 
 def pages() -> dict[str, str]:
