@@ -168,7 +168,8 @@ def _amplitudes(
     zoom = float(voxel_sizes(small.affine)[axis])
     hats, penalty = knots.hats(made.world), knots.stiffness()
     seen = np.ones(len(points), dtype=bool)
-    amplitudes, coefficients = np.zeros(hats.shape[1]), None
+    amplitudes: Floats = np.zeros(hats.shape[1])
+    coefficients: Floats | None = None
     for _ in range(_STEPS):
         index = points.T.astype(np.float64)
         index[axis] += hats @ amplitudes / zoom
@@ -185,7 +186,7 @@ def _amplitudes(
         normal[:count, :count] += held
         wanted[:count] += held @ amplitudes
         normal[np.diag_indices_from(normal)] += 1e-9 * np.trace(normal) / len(normal)
-        solution = np.linalg.solve(normal, wanted)
+        solution: Floats = np.asarray(np.linalg.solve(normal, wanted), dtype=np.float64)
         amplitudes, coefficients = amplitudes - solution[:count], solution[count:]
         if float(np.abs(solution[:count]).max()) < 0.02:
             break

@@ -78,7 +78,7 @@ class Rough:
     reference : int
         Frame in whose place the target lies.
     target : Volume
-        Mean of the frames of ordinary signal, smoothed.
+        Mean of the frames of ordinary signal.
     modes : ndarray, shape (k, 3)
         Smooth maps of relative change.
     """
@@ -108,8 +108,9 @@ def roughly(series: Volume, settings: AnatConfig) -> Rough:
     poses = np.zeros((len(frames), 6))
     target = make_target(series.affine, frames[reference], points[::_FIRST_THINNED], None)
     poses, _ = _track(frames, target, poses, series.affine, reference, order=1)
-    aligned = _aligned(frames, target, poses, series.affine)
-    mean, modes = _learn(aligned, points, series)
+    calm, modes = _learn(_aligned(frames, target, poses, series.affine), points, series)
+    still = [np.asarray(series.values[..., k], dtype=np.float32) for k in calm]
+    mean = _aligned(still, target, poses[calm], series.affine).mean(axis=0)
     return Rough(series, frames, poses, points, reference, series.like(mean), modes)
 
 
@@ -129,7 +130,8 @@ def estimate(
     tissues : mapping of str to ndarray, optional
         ``GM``, ``WM``, ``CSF`` fractions on the grid of the series.
     """
-    affine, mean = rough.series.affine, np.asarray(rough.target.values, dtype=np.float32)
+    affine = rough.series.affine
+    mean = smooth(rough.target.values, affine)
     modes, steep = rough.modes, None
     if tissues is not None:
         maps = [smooth(values, affine) for values in _changing(tissues, affine)]
@@ -235,15 +237,15 @@ def _aligned(
 
 def _learn(
     aligned: NDArray[np.float32], points: NDArray[np.intp], series: Volume
-) -> tuple[NDArray[np.float32], Floats]:
-    """Return the mean of frames without bolus, and smooth maps of relative change."""
+) -> tuple[NDArray[np.intp], Floats]:
+    """Return the frames of ordinary signal, and smooth maps of relative change."""
     from scipy import ndimage
 
     at = tuple(points.T)
     level = np.median(aligned[(slice(None), *at)], axis=1)
     quiet = np.abs(level / np.median(level) - 1)
-    calm = np.argsort(quiet, kind="stable")[: max(3, len(level) // 3)]
-    mean = aligned[np.sort(calm)].mean(axis=0)
+    calm = np.sort(np.argsort(quiet, kind="stable")[: max(3, len(level) // 3)])
+    mean = aligned[calm].mean(axis=0)
     floor = max(0.1 * float(np.median(mean[at])), 1e-6)
     sigma = 5.0 / voxel_sizes(series.affine)
     weight = ndimage.gaussian_filter(mean, sigma) + floor
@@ -253,7 +255,7 @@ def _learn(
     )
     change = change - change.mean(axis=1, keepdims=True)
     _, _, modes = np.linalg.svd(change.astype(np.float64), full_matrices=False)
-    return mean, modes[:_MODES].T * np.sqrt(modes.shape[1])
+    return calm, modes[:_MODES].T * np.sqrt(modes.shape[1])
 
 
 def _spikes(misfit: Floats, factor: float) -> NDArray[np.bool_]:

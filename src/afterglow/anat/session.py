@@ -91,11 +91,11 @@ def run_structural(
     priors = dict(zip(tissue.CLASSES, maps, strict=True))
     tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
     plane = tissue.midsagittal(t1w, found.mask, found.to_template, settings)
-    regions = [
+    near, rim, inside = (
         lesion_free(grown(found.mask, mm), lesions, settings.lesion_margin_mm)
         for mm in (_NEAR_MM, _RIM_MM, 0.0)
-    ]
-    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, *regions, good)
+    )
+    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, near, rim, inside, good)
     figures.brain(t1w, found.mask, store.figure("brain"))
     store.transforms["T1w_to_MNI152"] = found.to_template
     summary = _write_structural(store, anatomy, plane)
