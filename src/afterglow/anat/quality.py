@@ -166,6 +166,22 @@ def registration(
     return judge(numbers, limits)
 
 
+def alike(
+    fixed: Volume,
+    moving: Volume,
+    matrix: NDArray[np.float64],
+    region: Volume,
+    settings: AnatConfig,
+) -> float:
+    """Return the normalized mutual information of two images under a world matrix.
+
+    ``matrix`` maps from fixed to moving, ``region`` lies on the grid of ``fixed``.
+    """
+    small = coarse(fixed, settings.quality_mm)
+    where = onto(region, small, np.eye(4)).values > 0.5
+    return _similarity(small, coarse(moving, settings.quality_mm), matrix, where)[0]
+
+
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Return the Dice overlap of two masks; 0 where both are empty."""
     total = int(a.sum()) + int(b.sum())

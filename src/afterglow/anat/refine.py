@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from afterglow.anat import quality
 from afterglow.anat.grids import Volume, bounding_box, coarse
 from afterglow.anat.least_squares import fit, make_target, smooth
 from afterglow.anat.motion import head_points
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _ROUNDS = 2
 _DEGREE = 3
 _POLYNOMIAL_MM = 70.0
+# Of the similarity before: mutual information has its maximum some tenths of a millimetre away.
+_LEAST_ALIKE = 0.9
 
 
 def align(image: Volume, target: Volume, settings: AnatConfig) -> Floats:
@@ -71,8 +74,9 @@ def refine(
     Returns
     -------
     ndarray, shape (4, 4)
-        The refined matrix; ``matrix`` itself where there is too little to compare, or where the
-        refinement would move the region by more than ``refine_limit_mm``.
+        The refined matrix; ``matrix`` itself where there is too little to compare, where the
+        refinement would move the region by more than ``refine_limit_mm``, or where it makes the
+        images clearly less alike.
     """
     small = coarse(other, settings.refine_mm)
     result = np.asarray(matrix, dtype=np.float64)
@@ -87,7 +91,9 @@ def refine(
             return np.asarray(matrix, dtype=np.float64)
         result = compose(result, invert(step) if explain_fine else step)
     moved = apply(compose(matrix, invert(result)), corners(region))
-    if float(np.linalg.norm(moved - corners(region), axis=1).max()) > settings.refine_limit_mm:
+    far = float(np.linalg.norm(moved - corners(region), axis=1).max())
+    after, before = (quality.alike(fine, other, m, region, settings) for m in (result, matrix))
+    if far > settings.refine_limit_mm or after < _LEAST_ALIKE * before:
         return np.asarray(matrix, dtype=np.float64)
     return result
 
