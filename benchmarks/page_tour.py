@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ TITLES = {
     "lesion": "A lesion",
     "session": "A session",
     "viewer": "The viewer",
+    "timepoints": "All timepoints",
     "cohort": "The cohort",
 }
 TEXT = {
@@ -47,6 +49,8 @@ TEXT = {
     " outlines in three planes, registrations that flicker, and maps in fixed ranges.",
     "viewer": "Maps over anatomy in three planes with outlines of lesions and the value at the"
     " crosshair; one file that needs no network.",
+    "timepoints": "`afterglow view` serves the timepoints of a subject side by side in the space"
+    " of the reference session, with one crosshair; values of both stand below.",
     "cohort": "Failures, flow, accuracy where the truth is known, lesions over time, rules,"
     " models.",
 }
@@ -106,21 +110,60 @@ def examine(tab: Browser, path: Path, axe: str) -> Finding:
 
 
 def picture(tab: Browser, path: Path, name: str, width: int, *, dark: bool = False) -> None:
-    """Take a picture of a page, with few enough colours to be small."""
-    from PIL import Image
-
+    """Take a picture of a page."""
     height = {"session": 2700, "lesion": 2000}.get(kind(path), 1000) if width > 500 else 1100
     tab.open(path.as_uri(), width, height, dark=dark)
     if kind(path) == "viewer":
         tab.wait(VIEWER)
         time.sleep(1.0)
+    save_picture(tab, name, colors=None if kind(path) == "viewer" else 255)
+
+
+def save_picture(tab: Browser, name: str, *, colors: int | None) -> None:
+    """Save what is seen among the pictures of the tour, with few enough colours to be small."""
+    from PIL import Image
+
     raw = IMAGES / "raw.png"
     tab.picture(raw)
     image = Image.open(io.BytesIO(raw.read_bytes())).convert("RGB")
     raw.unlink()
-    if kind(path) != "viewer":
-        image = image.quantize(255, method=Image.Quantize.MAXCOVERAGE)
+    if colors is not None:
+        image = image.quantize(colors, method=Image.Quantize.MAXCOVERAGE)
     image.save(IMAGES / name, optimize=True)
+
+
+def timepoints(tab: Browser, out: Path) -> str:
+    """Look at all timepoints of a subject through the server, move the crosshair, tell how it went.
+
+    Returns
+    -------
+    str
+        A sentence for the tour.
+    """
+    from afterglow.report.server import StudyServer
+
+    with StudyServer(out) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        subject, sessions = max(server.sessions().items(), key=lambda item: len(item[1]))
+        tab.open(f"{server.address}view/sub-{subject}", 1280, 1000)
+        tab.wait(VIEWER)
+        tab.click("#gl0", (0.3, 0.7))
+        said = [
+            tab.run(f"document.querySelector('#at{k}').textContent") for k in range(len(sessions))
+        ]
+        save_picture(tab, "timepoints-1280.png", colors=None)
+        strange = [u for u in tab.asked if not u.startswith((server.address, "data:", "blob:"))]
+        console = len(tab.console)
+        server.shutdown()
+        thread.join()
+    places = {text.partition(" mm")[0] for text in said}
+    agree = "agree" if len(places) == 1 else "DISAGREE"
+    return (
+        f"After a click into the first of {len(said)} timepoints their crosshairs {agree}"
+        f" ({'; '.join(said)}); {console} console errors, {len(strange)} requests beyond the"
+        " server."
+    )
 
 
 def shown(pages: list[Path]) -> dict[str, Path]:
@@ -128,7 +171,7 @@ def shown(pages: list[Path]) -> dict[str, Path]:
     return {kind(path): path for path in pages}
 
 
-def tour_text(findings: list[Finding]) -> str:
+def tour_text(findings: list[Finding], linked: str) -> str:
     """Return docs/page-tour.md."""
     lines = ["# Page tour", "", "Pictures of the demo's pages, made by `make tour`.", ""]
     for name, title in TITLES.items():
@@ -144,6 +187,7 @@ def tour_text(findings: list[Finding]) -> str:
         "| page | MB | s | console errors | outside requests | wider | axe | sheets in print |"
     ]
     lines += ["|---|---|---|---|---|---|---|---|", *[f.row() for f in findings], ""]
+    lines += [linked, ""]
     return "\n".join(lines)
 
 
@@ -189,7 +233,9 @@ def main() -> None:
             picture(tab, path, f"{name}-1280.png", 1280)
             if name in {"study", "lesion", "session"}:
                 picture(tab, path, f"{name}-390.png", 390, dark=True)
-    (REPO / "docs/page-tour.md").write_text(tour_text(findings), encoding="utf-8")
+        linked = timepoints(tab, out)
+        sys.stdout.write(linked + "\n")
+    (REPO / "docs/page-tour.md").write_text(tour_text(findings, linked), encoding="utf-8")
     accuracy = json.loads((out / "cohort/accuracy.json").read_text(encoding="utf-8"))
     (REPO / "docs/accuracy.md").write_text(accuracy_text(accuracy), encoding="utf-8")
 
