@@ -6,7 +6,10 @@ READY := $(VENV)/.ready
 SOURCES := src scripts tests benchmarks docs/tools
 DEMO ?= demo
 
-.PHONY: demo test check docs tour soak clean lock generate
+.PHONY: install demo test check docs tour soak clean lock generate
+
+# Only the environment, in .venv.
+install: $(READY)
 
 demo: $(READY)
 	$(BIN)/afterglow demo $(DEMO)
