@@ -9,18 +9,16 @@ import numpy as np
 
 from afterglow.perfusion import aif, signal
 from afterglow.perfusion.blood_signal import blood_concentration
-from afterglow.perfusion.relaxivity import Constant, blood_t1
+from afterglow.perfusion.blood_state import arterial_state, venous_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from afterglow.perfusion.relaxivity import Constant
+
 _TAIL_AFTER = 40.0
 _RESCALE = (1.05, 3.0)
 _PLAUSIBLE_PEAK = (0.5, 40.0)
-_T1_AGREES = 0.25
-_T1_PRECISE = 0.02
-_T1_PRECISE_LATER = 0.05
-_T1_AFTER_CONTRAST = 0.1
 POPULATION = {"parker": aif.parker, "georgiou": aif.georgiou, "weinmann": aif.weinmann}
 
 
@@ -134,7 +132,7 @@ def choose_input(
     arrival : float
         Arrival of the bolus in the series as a whole (s), for a population curve.
     t1 : array (x, y, z), optional
-        T1 map (s); that of the arterial voxels is used where it agrees with that of blood.
+        T1 map (s); where vessels agree with that of blood, it tells their flip angle.
     native : bool
         False where ``t1`` was measured after an earlier injection: that of blood without contrast
         then says nothing.
@@ -154,14 +152,17 @@ def choose_input(
         found, or where a population curve is needed and the dose is not known.
     """
     found = aif.detect(series, time, mask, kind="dce")
-    blood, constant = _blood_curve(series, found, baseline, injection, t1, native, b1)
-    scale = 1.0
-    if partial_volume and found.evaluable and found.venous_voxels.any() and constant is not None:
+    state = arterial_state(t1, found, injection, native, b1)
+    blood, scale = np.full(time.size, np.nan), 1.0
+    if state is not None:
+        blood = blood_concentration(series[found.voxels], baseline, injection, *state.numbers)
+    if partial_volume and state is not None and found.venous_voxels.any():
+        there = venous_state(state, t1, found, injection, native, b1)
         venous = blood_concentration(
-            series[found.venous_voxels], baseline, injection, constant.value,
-            _ratio(b1, found.venous_voxels),
-        )  # fmt: skip
+            series[found.venous_voxels], baseline, injection, *there.numbers
+        )
         scale = partial_volume_scale(blood, venous, time)
+    constant = None if state is None else state.t1
     blood = blood * scale
     use, rule = _rule(wanted, found, float(np.max(blood)), min_quality)
     reason = ""
@@ -211,74 +212,6 @@ def _rule(
     if quality < min_quality:
         return "population", f"the found input has quality {quality:.2f}, below {min_quality:.2f}"
     return "detected", f"the input found in the image has quality {quality:.2f}"
-
-
-def _blood_curve(
-    series: NDArray[np.floating],
-    found: aif.ArterialInput,
-    baseline: signal.Baseline,
-    injection: Injection,
-    t1: NDArray[np.floating] | None,
-    native: bool,
-    b1: NDArray[np.floating] | None,
-) -> tuple[NDArray[np.float64], Constant | None]:
-    """Return the concentration in the arterial voxels and the T1 it rests on."""
-    nothing = np.full(series.shape[-1], np.nan)
-    if not found.evaluable:
-        return nothing, None
-    expected = None if injection.field is None else blood_t1(injection.hematocrit, injection.field)
-    constant = _blood_constant(t1, found, expected, native)
-    if constant is None:
-        return nothing, None
-    curve = blood_concentration(
-        series[found.voxels], baseline, injection, constant.value, _ratio(b1, found.voxels)
-    )
-    return curve, constant
-
-
-def _blood_constant(
-    t1: NDArray[np.floating] | None,
-    found: aif.ArterialInput,
-    expected: Constant | None,
-    native: bool,
-) -> Constant | None:
-    """Return the T1 of blood before the bolus: measured where that can be believed, else tabled.
-
-    Blood that flows in fresh from outside the slab fakes a short T1, noise any. After an earlier
-    injection nothing is tabled, and T1 must lie below that of blood without contrast.
-    """
-    measured = _measured_blood(t1, found.voxels, "arterial", _T1_PRECISE)
-    if not native:
-        # Mixed blood is the same in a large vein, whose voxels are purer.
-        top = expected.value if expected else float("inf")
-        venous = _measured_blood(t1, found.venous_voxels, "venous", _T1_PRECISE_LATER)
-        arterial = _measured_blood(t1, found.voxels, "arterial", _T1_PRECISE_LATER)
-        known = [c for c in (measured, venous, arterial) if c is not None]
-        return next((c for c in known if _T1_AFTER_CONTRAST <= c.value < top), None)
-    if expected is None or measured is None:
-        return expected or measured
-    return measured if abs(measured.value / expected.value - 1.0) <= _T1_AGREES else expected
-
-
-def _measured_blood(
-    t1: NDArray[np.floating] | None, voxels: NDArray[np.bool_], vessel: str, precision: float
-) -> Constant | None:
-    """Return the median T1 of the voxels of a vessel where it is known well enough."""
-    inside = np.zeros(0) if t1 is None else t1[voxels]
-    inside = inside[np.isfinite(inside)]
-    if inside.size < 3:
-        return None
-    value = float(np.median(inside))
-    if 1.25 * float(np.std(inside)) / inside.size**0.5 > precision * value:
-        return None
-    return Constant(value, f"measured in the {vessel} voxels")
-
-
-def _ratio(b1: NDArray[np.floating] | None, voxels: NDArray[np.bool_]) -> float:
-    """Return the flip-angle ratio of some voxels, 1 where it was not mapped."""
-    if b1 is None or not np.isfinite(b1[voxels]).any():
-        return 1.0
-    return float(np.nanmedian(b1[voxels]))
 
 
 def _population(
