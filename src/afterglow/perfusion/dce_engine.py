@@ -38,7 +38,7 @@ _NO_CONTRAST_MARGIN = 2.0
 _COARSE_FRAMES = 2.5
 # Where it lies between two frames is known no better than this part of a frame; by simulation more
 # than 95 of 100 wrong values at frames of 10 s are then flagged (docs/dce_coverage.md).
-_PLACE_IN_FRAME = 0.15
+_PLACE_IN_FRAME = 0.25
 # An estimate x is more than half off a truth below x / 1.5, which is x / 3 away.
 _HALF_OFF = 1.0 / 3.0
 
