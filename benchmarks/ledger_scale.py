@@ -147,7 +147,12 @@ def write_round(dag: Dag, age: int) -> None:
             "stats": {path: stat_token(out / path)} if age == 0 else {},
             "inputs": {
                 "records": [
-                    {"stage": u[0], "record_id": _aged(job.upstream_key(u), age)}
+                    {
+                        "stage": u[0],
+                        "subject": u[1],
+                        "session": u[2],
+                        "record_id": _aged(job.upstream_key(u), age),
+                    }
                     for u in job.upstream[:40]
                 ],
                 "files": {name: file_digest(out / name) for name in job.files},

@@ -1,6 +1,6 @@
 rule anat:
     input:
-        JOBS.waits_for("anat"),
+        ancient(JOBS.waits_for("anat")),
     output:
         f"ledger/states/anat/{SESSION}.json",
     log:

@@ -1,6 +1,6 @@
 rule cohort:
     input:
-        JOBS.waits_for("cohort"),
+        ancient(JOBS.waits_for("cohort")),
     output:
         "ledger/states/cohort/study.json",
     log:

@@ -1,6 +1,6 @@
 rule dce:
     input:
-        JOBS.waits_for("dce"),
+        ancient(JOBS.waits_for("dce")),
     output:
         f"ledger/states/dce/{SESSION}.json",
     log:

@@ -1,6 +1,6 @@
 rule dsc:
     input:
-        JOBS.waits_for("dsc"),
+        ancient(JOBS.waits_for("dsc")),
     output:
         f"ledger/states/dsc/{SESSION}.json",
     log:

@@ -1,6 +1,6 @@
 rule bids:
     input:
-        JOBS.waits_for("bids"),
+        ancient(JOBS.waits_for("bids")),
     output:
         f"ledger/states/bids/{SESSION}.json",
     log:

@@ -1,6 +1,6 @@
 rule identity:
     input:
-        JOBS.waits_for("identity"),
+        ancient(JOBS.waits_for("identity")),
     output:
         f"ledger/states/identity/{SUBJECT}.json",
     log:
@@ -23,7 +23,7 @@ rule identity:
 
 rule features:
     input:
-        JOBS.waits_for("features"),
+        ancient(JOBS.waits_for("features")),
     output:
         f"ledger/states/features/{SESSION}.json",
     log:

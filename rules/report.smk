@@ -1,6 +1,6 @@
 rule stories:
     input:
-        JOBS.waits_for("stories"),
+        ancient(JOBS.waits_for("stories")),
     output:
         f"ledger/states/stories/{SUBJECT}.json",
     log:
@@ -23,7 +23,7 @@ rule stories:
 
 rule report:
     input:
-        JOBS.waits_for("report"),
+        ancient(JOBS.waits_for("report")),
     output:
         f"ledger/states/report/{SESSION}.json",
     log:
@@ -46,7 +46,7 @@ rule report:
 
 rule study_report:
     input:
-        JOBS.waits_for("study_report"),
+        ancient(JOBS.waits_for("study_report")),
     output:
         "ledger/states/study_report/study.json",
     log:

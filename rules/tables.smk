@@ -1,6 +1,6 @@
 rule tables:
     input:
-        JOBS.waits_for("tables"),
+        ancient(JOBS.waits_for("tables")),
     output:
         "ledger/states/tables/study.json",
     log:

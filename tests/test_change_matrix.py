@@ -124,7 +124,7 @@ def insert_record(study: FakeStudy) -> None:
 
 
 def delete_checkpoint(which: int) -> Callable[[FakeStudy], None]:
-    return lambda study: read_checkpoints(study.out)[which][0].unlink()
+    return lambda study: list(read_checkpoints(study.out))[which][0].unlink()
 
 
 def kill_mid_write(study: FakeStudy) -> None:
@@ -302,8 +302,8 @@ def test_a_change_plans_and_verifies_exactly(study: FakeStudy, change: Change) -
     loaded = study.load()
     dag, jobs = plan_study(loaded)
     assert Counter(stage for stage, *_ in jobs) == change.jobs
-    assert {f.kind: f for f in verify(dag)}.keys() == change.quick
-    assert {f.kind for f in verify(dag, deep=True)} == change.deep_classes
+    assert {f.kind: f for f in verify(dag.study)}.keys() == change.quick
+    assert {f.kind for f in verify(dag.study, deep=True)} == change.deep_classes
     if not change.jobs:
         return
     run(study)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -124,10 +125,10 @@ def test_withdrawn_consent_leaves_nothing_and_verifies(study: FakeStudy) -> None
     assert impact.withdrawn_subjects(study.out) == {"s1"}
     assert {s.subject for s in read_states(study.out)} == {"s2"}
     for deep in (False, True):
-        assert verify(load_dag(study.load()), deep=deep) == []
+        assert verify(study.load(), deep=deep) == []
     ran = run(study).ran
     assert {stage for stage, *_ in ran} == {"tables", "cohort", "study_report"}
-    assert verify(load_dag(study.load()), deep=True) == []
+    assert verify(study.load(), deep=True) == []
 
 
 def test_two_studies_differ_by_what_was_changed(study: FakeStudy, finished: FakeStudy) -> None:
@@ -155,7 +156,7 @@ def test_every_job_replays_to_the_same_bytes(study: FakeStudy) -> None:
         found = replay(dag, job.key)
         assert found.reproduced
         assert {c.same for c in found.outputs.values()} == {"identical"}
-    assert verify(dag, deep=True) == []
+    assert verify(dag.study, deep=True) == []
 
 
 def test_a_replay_that_differs_or_cannot_be_says_so(study: FakeStudy) -> None:
@@ -214,20 +215,20 @@ def test_a_signed_head_holds_until_something_is_touched(study: FakeStudy) -> Non
     content = yaml.safe_load(study.study_file.read_text())
     content["ledger"] = {"signing_key": "signer", "public_key": "signer.pub"}
     study.study_file.write_text(yaml.safe_dump(content))
-    unsigned = verify(load_dag(study.load()))
+    unsigned = verify(study.load())
     assert [f.detail for f in unsigned] == ["checkpoint: the newest checkpoint is not signed"]
     run(study)
-    assert verify(load_dag(study.load()), deep=True) == []
+    assert verify(study.load(), deep=True) == []
     signature = max((study.out / "ledger/checkpoints").glob("*.sig"))
     told = json.loads(signature.read_text())
     assert told["public_key"] == key.with_suffix(".pub").read_text().rpartition(" ")[0]
     keypair(study.folder, "signer")
-    other = [f.detail for f in verify(load_dag(study.load()))]
+    other = [f.detail for f in verify(study.load())]
     assert other == ["checkpoint: signed with another key than the study names"]
     content["ledger"].pop("public_key")
     study.study_file.write_text(yaml.safe_dump(content))
     signature.write_text(json.dumps({**told, "signature": told["signature"][::-1]}))
-    assert [f.kind for f in verify(load_dag(study.load()))] == ["TAMPERED"]
+    assert [f.kind for f in verify(study.load())] == ["TAMPERED"]
 
 
 def test_a_key_of_another_kind_is_refused(study: FakeStudy) -> None:
@@ -279,18 +280,22 @@ def test_a_crate_describes_every_job_and_file(study: FakeStudy, tmp_path: Path) 
 
 _CONTEXT = """
 import io, pathlib, urllib.request
-import rocrate
-known = pathlib.Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld"
-asked = urllib.request.urlopen
+import requests, urllib3
+known = pathlib.Path(CONTEXT)
+kind = {"Content-Type": "application/ld+json"}
 def serve(request, *rest, **options):
     address = getattr(request, "full_url", request)
-    if "w3id.org/ro/crate" not in address:
-        return asked(request, *rest, **options)
+    assert "w3id.org/ro/crate/1.1/context" in address, address
     answer = io.BytesIO(known.read_bytes())
-    answer.headers, answer.info = {"Content-Type": "application/ld+json"}, lambda: answer.headers
+    answer.headers, answer.info = kind, lambda: answer.headers
     answer.geturl = lambda: address
     return answer
+def send(session, request, **options):
+    raw = urllib3.HTTPResponse(serve(request.url), kind, 200, request_url=request.url,
+                               preload_content=False)
+    return requests.adapters.HTTPAdapter().build_response(request, raw)
 urllib.request.urlopen = serve
+requests.Session.send = send
 """
 
 
@@ -300,17 +305,16 @@ def test_the_crate_passes_the_public_validator(study: FakeStudy, tmp_path: Path)
     validator = shutil.which("rocrate-validator")
     if validator is None:
         pytest.skip("rocrate-validator is not installed (pip install roc-validator)")
-    import rocrate
-
+    known = os.environ.get("RO_CRATE_CONTEXT")
+    if known is None:
+        pytest.skip("RO_CRATE_CONTEXT names no copy of the context (rocrate 0.13 has one)")
     from afterglow.provenance.ro_crate import write_crate
 
     crate = write_crate(study.out, tmp_path / "crate")
-    (tmp_path / "sitecustomize.py").write_text(_CONTEXT)
-    packages = Path(rocrate.__file__).parents[1]
-    (tmp_path / "rocrate").symlink_to(packages / "rocrate")
+    (tmp_path / "sitecustomize.py").write_text(_CONTEXT.replace("CONTEXT", repr(str(known))))
     done = subprocess.run(
         [validator, "validate", str(crate), "-p", "provenance-run-crate-0.5", "-l", "required",
          "--no-paging", "--skip-availability-check"],
         capture_output=True, text=True, check=False, env={"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

@@ -94,8 +94,8 @@ def snakemake_plan(fake: FakeStudy) -> Counter[str]:
 
 def test_a_copy_with_new_dates_plans_nothing_and_verifies_clean(study: FakeStudy) -> None:
     assert planned(study) == {}
-    assert verify(load_dag(study.load())) == []
-    assert verify(load_dag(study.load()), deep=True) == []
+    assert verify(study.load()) == []
+    assert verify(study.load(), deep=True) == []
     for path in study.out.rglob("*"):
         os.utime(path)
     assert planned(study) == {}
@@ -167,26 +167,26 @@ def test_one_changed_byte_is_named_and_mended(study: FakeStudy, deep: bool) -> N
     content = bytearray(path.read_bytes())
     content[0] ^= 1
     path.write_bytes(content)
-    findings = verify(load_dag(study.load()), deep=deep)
+    findings = verify(study.load(), deep=deep)
     assert [(f.kind, f.path) for f in findings] == [("TAMPERED", "derivatives/dsc-s1-20190301.txt")]
     jobs = planned(study)
     assert {i for i in jobs if i[0] in {"bids", "anat", "dsc", "dce"}} == {
         ("dsc", "s1", "20190301")
     }
     run(study)
-    assert verify(load_dag(study.load()), deep=True) == []
+    assert verify(study.load(), deep=True) == []
 
 
 def test_deep_sees_a_change_that_keeps_size_and_date(study: FakeStudy) -> None:
-    assert verify(load_dag(study.load())) == []
+    assert verify(study.load()) == []
     path = study.out / "derivatives/dsc-s1-20190301.txt"
     status = path.stat()
     content = bytearray(path.read_bytes())
     content[0] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert verify(load_dag(study.load())) == []
-    assert [f.kind for f in verify(load_dag(study.load()), deep=True)] == ["TAMPERED"]
+    assert verify(study.load()) == []
+    assert [f.kind for f in verify(study.load(), deep=True)] == ["TAMPERED"]
 
 
 def test_verify_names_each_class(study: FakeStudy) -> None:
@@ -194,7 +194,7 @@ def test_verify_names_each_class(study: FakeStudy) -> None:
     (out / "tables/tables-None-None.txt").unlink()
     (out / "derivatives/stray.txt").write_text("who made me?")
     study.write_plan([("s1", "20190101"), ("s1", "20190301"), ("s2", "20190105")])
-    found = {(f.kind, f.path) for f in verify(load_dag(study.load()))}
+    found = {(f.kind, f.path) for f in verify(study.load())}
     assert ("MISSING", "tables/tables-None-None.txt") in found
     assert ("UNTRACKED", "derivatives/stray.txt") in found
     assert ("ORPHAN", "ledger/states/dsc/sub-s2_ses-20190305.json") in found
@@ -210,12 +210,12 @@ def test_a_forged_or_removed_record_is_found(study: FakeStudy) -> None:
     content["run"]["seconds"] = 0
     forged.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
     removed.unlink()
-    found = {(f.kind, f.path) for f in verify(load_dag(study.load()))}
+    found = {(f.kind, f.path) for f in verify(study.load())}
     assert ("TAMPERED", f"ledger/records/{forged.name}") in found
     assert ("MISSING", f"ledger/records/{removed.name}") in found
     checkpoint = next((study.out / "ledger/checkpoints").glob("*.json"))
     checkpoint.write_text(checkpoint.read_text().replace('"root": "', '"root": "f'))
-    found = {(f.kind, f.path) for f in verify(load_dag(study.load()))}
+    found = {(f.kind, f.path) for f in verify(study.load())}
     assert ("TAMPERED", f"ledger/checkpoints/{checkpoint.name}") in found
 
 
@@ -288,7 +288,7 @@ def test_a_killed_job_leaves_the_tables_and_is_resumed(study: FakeStudy) -> None
     assert {i for i in again.ran if i[2] is not None} == {
         ("dsc", "s2", "20190305"), ("features", "s2", "20190305"), ("report", "s2", "20190305"),
     }  # fmt: skip
-    assert verify(load_dag(study.load()), deep=True) == []
+    assert verify(study.load(), deep=True) == []
 
 
 def test_results_are_linked_again_when_only_bookkeeping_was_lost(study: FakeStudy) -> None:

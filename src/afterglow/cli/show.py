@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
 from afterglow.errors import AfterglowError
-from afterglow.provenance.audit import Finding
 from afterglow.provenance.dag import ABSENT, ABSENT_STUDY, PLAN, TICKETS, Dag, JobId, read_ticket
 from afterglow.provenance.guard import is_held
 from afterglow.provenance.job import State
@@ -22,6 +21,10 @@ from afterglow.provenance.records import unit_name
 from afterglow.provenance.settled import current_rows
 from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
 
+if TYPE_CHECKING:
+    from afterglow.provenance.audit import Finding
+
+_NOTHING = {"status": "pending", "reason": "", "detail": "", "remedy": "", "problems": "[]"}
 _SHOWN_UNITS = 200
 _SHOWN_FILES = 12
 _STYLE = {
@@ -60,15 +63,19 @@ def status_rows(root: Path) -> list[dict[str, Any]]:
     at_work, absent = _at_work(root), _absent(root)
     rows = []
     for place in planned_places(root):
-        found = known.get(place) or absent.get(place, {})
-        status = "running" if place in at_work else found.get("status", "pending")
-        told = found if status == found.get("status") else {}
+        found = known.get(place) or absent.get(place, _NOTHING)
+        status = "running" if place in at_work else found["status"]
+        told = found if status == found["status"] else _NOTHING
         rows.append(
             {
-                **dict(zip(("stage", "subject", "session"), place, strict=True)),
+                "stage": place[0],
+                "subject": place[1],
+                "session": place[2],
                 "status": status,
-                **{name: told.get(name, "") for name in ("reason", "detail", "remedy")},
-                "problems": json.loads(told.get("problems", "[]")),
+                "reason": told["reason"],
+                "detail": told["detail"],
+                "remedy": told["remedy"],
+                "problems": [] if told["problems"] == "[]" else json.loads(told["problems"]),
             }
         )
     return rows
@@ -83,7 +90,7 @@ def planned_places(root: Path) -> list[JobId]:
             "the study has no plan yet", where=str(PLAN), remedy="run `afterglow index STUDY`"
         )
     columns = ["subject", "session", "status"]
-    plan = pq.read_table(root / PLAN, columns=columns).to_pylist()
+    plan = pq.ParquetFile(root / PLAN).read(columns=columns).to_pylist()
     units = sorted((r["subject"], r["session"]) for r in plan if r["status"] == "planned")
     subjects = sorted({subject for subject, _ in units})
     places: list[JobId] = [(stage, *unit) for unit in units for stage in SESSION_STAGES]
@@ -112,6 +119,7 @@ def _absent(root: Path) -> dict[JobId, dict[str, str]]:
             "reason": "killed",
             "detail": f"{job['cause']} ({job['log']})",
             "remedy": job["remedy"],
+            "problems": "[]",
         }
         for job in found
     }

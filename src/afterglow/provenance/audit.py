@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from afterglow.config import Study
 from afterglow.provenance.checkpoint import check_checkpoints
-from afterglow.provenance.dag import TICKETS, Dag, JobId
+from afterglow.provenance.dag import TICKETS, Dag, JobId, load_dag
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
 from afterglow.provenance.records import (
@@ -38,13 +39,13 @@ class Finding:
     detail: str
 
 
-def verify(dag: Dag, *, deep: bool = False) -> list[Finding]:
+def verify(study: Study, *, deep: bool = False) -> list[Finding]:
     """Compare everything in a study with its ledger.
 
     Parameters
     ----------
-    dag : Dag
-        The study as planned now.
+    study : Study
+        The study, as planned now.
     deep : bool, optional
         Hash every output, whatever its size, time and inode say.
 
@@ -53,17 +54,17 @@ def verify(dag: Dag, *, deep: bool = False) -> list[Finding]:
     list of Finding
         Sorted; empty where all is as recorded.
     """
-    root = dag.study.out
-    digests = Digests(root, deep=deep)
-    states, settled = list(read_states(root)), Settled()
-    if not deep:
-        states, settled = split_states(root)
-    findings = [*_ledger(root, deep=deep), *_untracked(root, states, settled)]
+    root = study.out
+    # First, since it holds a million digests for a moment; plan and states stay for the rest.
+    findings = list(_ledger(root, deep=deep))
+    digests, dag = Digests(root, deep=deep), load_dag(study)
+    states, settled = (list(read_states(root)), Settled()) if deep else split_states(root)
+    findings.extend(_untracked(root, states, settled))
     for state in states:
         findings.extend(_state(dag, state, digests))
     findings.extend(_settled(dag, settled, digests))
     findings.extend(_manifests(dag))
-    for path, detail in check_signatures(root, dag.study.ledger.public_key):
+    for path, detail in check_signatures(root, study.ledger.public_key):
         findings.append(
             Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,15 @@ def read(root: Path, name: str, columns: list[str] | None = None, **kwargs: Any)
         for segment in _segments(root)
     ]
     return pa.concat_tables(parts) if parts else None
+
+
+def batches(root: Path, name: str, columns: list[str]) -> Iterator[Any]:
+    """Yield one relation of the catalog over all segments in pieces, for what outgrows memory."""
+    import pyarrow.parquet as pq
+
+    for segment in _segments(root):
+        with pq.ParquetFile(segment / f"{name}.parquet") as file:
+            yield from file.iter_batches(batch_size=50_000, columns=columns)
 
 
 def outputs_of(root: Path, keys: Iterable[str]) -> list[tuple[int, str, str, list[int]]]:

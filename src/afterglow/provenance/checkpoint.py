@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,14 @@ def merkle_root(leaves: list[str]) -> str:
     return hashlib.sha256(b"\2" + str(len(leaves)).encode() + level[0]).hexdigest()
 
 
-def read_checkpoints(root: Path) -> list[tuple[Path, dict[str, Any] | None]]:
-    """Return every checkpoint in order, None in place of one that cannot be read."""
-    found: list[tuple[Path, dict[str, Any] | None]] = []
+def read_checkpoints(root: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """Yield every checkpoint in order, None in place of one that cannot be read."""
     for path in sorted((root / CHECKPOINTS).glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             content = None
-        found.append((path, content))
-    return found
+        yield path, content
 
 
 def covered_records(root: Path) -> dict[str, str]:
@@ -113,8 +111,8 @@ def check_checkpoints(root: Path, *, deep: bool = True) -> list[tuple[Path, str]
     wrong: list[tuple[Path, str]] = []
     leaves: dict[str, str] = {}
     before: Path | None = None
-    found = read_checkpoints(root)
-    for number, (path, content) in enumerate(found, start=1):
+    last = sum(1 for _ in (root / CHECKPOINTS).glob("*.json"))
+    for number, (path, content) in enumerate(read_checkpoints(root), start=1):
         if content is None:
             wrong.append((path, "unreadable"))
         else:
@@ -123,7 +121,7 @@ def check_checkpoints(root: Path, *, deep: bool = True) -> list[tuple[Path, str]
                 wrong.append((path, "an earlier checkpoint is missing"))
             elif content["previous"] != (file_digest(before) if before else None):
                 wrong.append((path, "its predecessor was changed or removed"))
-            elif (deep or number == len(found)) and content["root"] != _root_of(leaves):
+            elif (deep or number == last) and content["root"] != _root_of(leaves):
                 wrong.append((path, "its root does not follow from its leaves"))
         before = path
     return wrong

@@ -58,7 +58,9 @@ def write_crate(root: Path, directory: Path, table: str | None = None) -> Path:
     records = _chain(root, _roots(root, table))
     if not records:
         raise AfterglowError("nothing was recorded yet", remedy="run the study first")
-    crate = ROCrate()
+    # The profiles rest on version 1.1 of the standard.
+    crate = ROCrate(version="1.1")
+    crate.metadata.extra_terms["sha256"] = "https://w3id.org/ro/terms/workflow-run#sha256"
     crate.name = f"Afterglow results: {table or 'whole study'}"
     crate.description = "Audited tables and images with the jobs, code and settings behind them."
     crate.license = "https://spdx.org/licenses/LicenseRef-not-stated"
@@ -125,7 +127,7 @@ def _add_workflow(crate: ROCrate) -> dict[str, Any]:
         workflow.append_to("step", crate.add(step))
         workflow.append_to("hasPart", tools[stage.name])
     for rule in sorted(resource("rules").glob("*.smk")):
-        workflow.append_to("hasPart", crate.add_file(rule, f"rules/{rule.name}"))
+        crate.add_file(rule, f"rules/{rule.name}")
     return tools
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from afterglow.provenance.catalog import read
+from afterglow.provenance.catalog import batches
 from afterglow.provenance.checkpoint import covered_records
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.records import RECORDS, record_path
 
 Texts = NDArray[np.bytes_]
 Numbers = NDArray[np.int64]
+# Digests and keys are sha256 in hexadecimal.
+_WIDTH = 64
 Fault = Literal["missing", "differs", "unvouched"]
 
 
@@ -32,17 +35,18 @@ class Standing:
 
 def standing_records(root: Path) -> Standing:
     """Return every record file as it stands now, at the cost of one look at each."""
-    keys: list[bytes] = []
-    tokens: list[tuple[int, int, int]] = []
+    keys, tokens = bytearray(), array("q")
     folder = root / RECORDS
     if folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".json") and entry.name[0] != ".":
                     status = entry.stat()
-                    keys.append(entry.name[:-5].encode())
-                    tokens.append((status.st_size, status.st_mtime_ns, status.st_ino))
-    return _sorted(keys, np.array(tokens, dtype=np.int64).reshape(-1, 3))
+                    keys += entry.name[:-5].encode()[:_WIDTH].ljust(_WIDTH, b"\0")
+                    tokens.extend((status.st_size, status.st_mtime_ns, status.st_ino))
+    names = np.frombuffer(bytes(keys), dtype=f"S{_WIDTH}")
+    order = np.argsort(names)
+    return Standing(names[order], np.array(tokens, dtype=np.int64).reshape(-1, 3)[order])
 
 
 def faults(root: Path, *, deep: bool) -> Iterator[tuple[str, Fault]]:
@@ -55,10 +59,8 @@ def faults(root: Path, *, deep: bool) -> Iterator[tuple[str, Fault]]:
     deep : bool
         Hash every record; else only those that moved since they were catalogued.
     """
+    keys, digests = _covered(root)
     now = standing_records(root)
-    vouched = covered_records(root)
-    keys = np.array(sorted(vouched), dtype="S64")
-    digests = np.array([vouched[key] for key in sorted(vouched)], dtype="S64")
     place = _find(now.keys, keys)
     for key in keys[place < 0]:
         yield key.decode(), "missing"
@@ -79,25 +81,35 @@ def faults(root: Path, *, deep: bool) -> Iterator[tuple[str, Fault]]:
         yield key.decode(), "unvouched"
 
 
+def _covered(root: Path) -> tuple[Texts, Texts]:
+    """Return the keys that the checkpoints vouch for, sorted, and their digests."""
+    vouched = covered_records(root)
+    keys = np.fromiter(vouched.keys(), dtype=f"S{_WIDTH}", count=len(vouched))
+    digests = np.fromiter(vouched.values(), dtype=f"S{_WIDTH}", count=len(vouched))
+    order = np.argsort(keys)
+    return keys[order], digests[order]
+
+
 def _catalogued(root: Path) -> Standing:
     """Return the records as they stood when catalogued; the latest row of a key counts."""
-    table = read(root, "records", ["key", "size", "mtime", "inode", "digest"])
-    if table is None:
-        return _sorted([], np.empty((0, 3), dtype=np.int64))
-    names = ("size", "mtime", "inode")
-    tokens = np.stack([table.column(name).to_numpy() for name in names], axis=1)
-    digests = np.array(table.column("digest").to_pylist(), dtype="S64")
-    keys = np.array(table.column("key").to_pylist(), dtype="S64")
+    kind = f"S{_WIDTH}"
+    names = ["size", "mtime", "inode"]
+    pieces: list[tuple[Texts, Texts, Numbers]] = [
+        (
+            np.array(piece.column("key").to_pylist(), dtype=kind),
+            np.array(piece.column("digest").to_pylist(), dtype=kind),
+            np.stack([piece.column(name).to_numpy() for name in names], axis=1),
+        )
+        for piece in batches(root, "records", ["key", "digest", *names])
+    ]
+    if not pieces:
+        return Standing(np.empty(0, dtype=kind), np.empty((0, 3), dtype=np.int64))
+    keys, digests, tokens = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    del pieces
     order = np.argsort(keys, kind="stable")
     last = np.append(keys[order][1:] != keys[order][:-1], True) if len(keys) else order[:0]
     order = order[np.asarray(last, dtype=bool)]
     return Standing(keys[order], tokens[order], digests[order])
-
-
-def _sorted(keys: list[bytes], tokens: Numbers) -> Standing:
-    names = np.array(keys, dtype="S64")
-    order = np.argsort(names)
-    return Standing(names[order], tokens[order])
 
 
 def _find(sorted_keys: Texts, wanted: Texts) -> NDArray[np.int64]:
