@@ -116,7 +116,7 @@ def kill_and_resume(fake: FakeStudy, kills: int, sessions: list[tuple[str, str]]
             fake.write_plan(sessions)
     assert killer.finish() == 0
     assert fake.contents() == expected
-    assert verify(load_dag(fake.load()), deep=True) == []
+    assert verify(fake.load(), deep=True) == []
     assert {told[3] for told in fake.executions()} == {"first"}, "a finished result was recomputed"
     assert not plan_study(fake.load())[1]
 
@@ -143,7 +143,7 @@ def test_an_exception_in_any_stage_is_a_row(fake: FakeStudy, stage: str, kind: s
     assert state.transient == (kind == "disk")
     done = {r["stage"] for r in status_rows(fake.out) if r["status"] == "done"}
     assert done == set(STAGES)
-    assert verify(load_dag(fake.load())) == []
+    assert verify(fake.load()) == []
 
 
 @pytest.mark.parametrize("stage", STUDY_STAGES)
@@ -208,7 +208,7 @@ def test_every_fault_in_every_stage(fake: FakeStudy, stage: str, kind: str) -> N
     fake.trouble(stage, *unit, None)
     assert exit_code(run(fake, snakemake=True, retry_failed=True)) == ExitCode.DONE
     assert fake.contents() == undisturbed(fake, SESSIONS)
-    assert verify(load_dag(fake.load()), deep=True) == []
+    assert verify(fake.load(), deep=True) == []
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_full_scratch_disk_is_a_passing_failure(
     fake.trouble("dsc", "s1", "20190301", None)
     assert exit_code(run(fake)) == ExitCode.DONE
     assert fake.contents() == undisturbed(fake, SESSIONS)
-    assert verify(load_dag(fake.load()), deep=True) == []
+    assert verify(fake.load(), deep=True) == []
 
 
 def test_a_full_study_disk_is_told_and_resumed(

@@ -154,7 +154,7 @@ def test_pruning_frees_what_was_superseded_and_changes_nothing_else(fake: FakeSt
     assert prune_study(fake.out)["superseded"] == {"files": 0, "bytes": 0}
     assert len(list((fake.out / ".store").glob("*/*"))) == len(load_dag(fake.load()).jobs)
     assert fake.contents() == before
-    assert verify(load_dag(fake.load()), deep=True) == []
+    assert verify(fake.load(), deep=True) == []
     assert planned(fake)[1] == []
     shutil.rmtree(fake.out / "ledger/states")
     run(fake)

@@ -17,7 +17,6 @@ from afterglow.cli.show import status_rows
 from afterglow.config import load_study
 from afterglow.phantom.cohort import write_cohort
 from afterglow.provenance.audit import verify
-from afterglow.provenance.dag import load_dag
 from afterglow.provenance.stages import STAGES
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process
 from slurm_node import SlurmNode, missing_daemons, single_node
@@ -101,7 +100,7 @@ def test_a_study_through_slurm(
         driver.kill()
     assert driver.returncode == 0, errors
     assert set(statuses(fake).values()) == {"done"}
-    assert verify(load_dag(fake.load()), deep=True) == []
+    assert verify(fake.load(), deep=True) == []
     assert fake.contents() == local.contents()
 
     # One for the session and once more with more memory; one for the subject and once more; three.
@@ -138,4 +137,4 @@ def test_the_small_demo_through_slurm(node: SlurmNode, tmp_path: Path) -> None:
     sessions = {row["session"] for row in rows if row["session"]}
     subjects = {row["subject"] for row in rows if row["subject"]}
     assert len(node.jobs()) - before == len(sessions) + len(subjects) + 3
-    assert verify(load_dag(load_study(cluster)), deep=True) == []
+    assert verify(load_study(cluster), deep=True) == []

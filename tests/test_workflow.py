@@ -68,11 +68,11 @@ def snakemake_plan(fake: FakeStudy) -> Counter[str]:
     """Jobs that Snakemake's own dry run lists, after the driver set aside what is not current."""
     dag, jobs = plan_study(fake.load())
     for job_id in jobs:
-        (fake.out / dag.jobs[job_id].state).unlink(missing_ok=True)
+        (dag.study.out / dag.jobs[job_id].state).unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--cores", "1"]
     command += ["--snakefile", str(fake.resources / "workflow/Snakefile")]
     command += ["--profile", str(fake.resources / "workflow/profiles/default")]
-    command += ["--directory", str(fake.out), "--config", f"study={fake.study_file}", "--"]
+    command += ["--directory", str(dag.study.out), "--config", f"study={fake.study_file}", "--"]
     done = subprocess.run(
         [*command, "sessions", "study"],
         env=fake.environment(),
@@ -250,7 +250,7 @@ def test_a_passing_failure_is_tried_again(study: FakeStudy) -> None:
     study.trouble("dsc", "s1", "20190101", None)
     assert exit_code(run(study)) == ExitCode.DONE
     assert study.contents() == undisturbed, "nothing made without the result stays"
-    assert verify(load_dag(study.load()), deep=True) == []
+    assert verify(study.load(), deep=True) == []
 
 
 def test_a_passing_failure_mended_alone_plans_what_was_made_without_it(study: FakeStudy) -> None:
@@ -266,7 +266,14 @@ def test_a_passing_failure_mended_alone_plans_what_was_made_without_it(study: Fa
     )  # fmt: skip
     jobs = planned(study)
     assert jobs["features", "s1", "20190101"][0].kind == "upstream result"
-    assert stages(jobs) == {"features": 1, "report": 1, "tables": 1, "cohort": 1, "study_report": 1}
+    assert stages(jobs) == {
+        "features": 1,
+        "report": 1,
+        "tables": 1,
+        "cohort": 1,
+        "stories": 1,
+        "study_report": 1,
+    }
     run(study)
     assert study.contents() == undisturbed
 
