@@ -150,3 +150,21 @@ def test_decay_of_the_blood_signal_is_undone(te):
     assert errors[1] < 1e-6
     hopeless = Injection(0.005, 15.0, 4.5, 3.0, te=te, blood_r2star=200.0)
     assert np.isnan(blood_concentration(signal[None], (0, 6), hopeless, 1.671)).any()
+
+
+def test_shown_t1_of_blood_tells_the_flip_angle():
+    conc, time, artery, start = simulated("dce", 5.0, 65, noise=0.0005)
+    ratio, lab = 1.04, labels()
+    true = np.where(lab == VEIN, 1.591, 1.671)
+    series = spgr_signal(1 / true[..., None] + 4.5 * conc, 500.0, 0.005, 15.0 * ratio)
+    shown = true * ratio**2 + np.random.default_rng(2).normal(0, 0.002, true.shape)
+    injection = Injection(0.005, 15.0, 4.5, 3.0)
+    errors = []
+    for t1 in (None, shown):
+        choice = choose_input(series, time, lab > 0, (0, 5), injection, arrival=start, t1=t1)
+        assert choice.source == "detected"
+        errors.append(abs(choice.blood.max() / artery.max() - 1.0))
+    assert errors[0] > 0.15
+    assert errors[1] < 0.05
+    assert choice.t1.value == pytest.approx(1.671, abs=0.001)
+    assert "flip angle 1.04" in choice.t1.source
