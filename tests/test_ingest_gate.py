@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -39,6 +42,33 @@ def test_an_index_is_clean_and_its_identifiers_are_known(tmp_path):
     (leak,) = scan_outputs(study.out, known)
     assert (leak.path, leak.kind) == ("leak.txt", "accession number")
     assert person.accession not in str(leak)
+
+
+def test_pages_are_looked_into_and_letters_of_base64_are_no_words(tmp_path):
+    def page(name, packed, text=""):
+        body = base64.b64encode(packed).decode()
+        (tmp_path / name).write_text(f'<img src="data:x;base64,{body}"><p>{text}</p>')
+
+    noise = np.random.default_rng(3).bytes(900)
+    # By chance these letters stand between signs of base64: no name.
+    chance = base64.b64encode(noise).decode()[:400] + "/doe/" + "A" * 395
+    (tmp_path / "chance.html").write_text(f'<script id="p">{chance}</script>')
+    page("text.html", noise, "Doe")
+    chunk = b"Comment\0Doe"
+    picture = noise[:1] * 400
+    png = gate.PNG + len(chunk).to_bytes(4, "big") + b"tEXt" + chunk + bytes(4)
+    page("png.html", png + len(picture).to_bytes(4, "big") + b"IDAT" + picture + bytes(4))
+    image = nib.Nifti1Image(np.frombuffer(noise, np.uint8).reshape(30, 30, 1), np.eye(4))
+    page("clean.html", gzip.compress(image.to_bytes()))
+    image.header["descrip"] = b"of Doe"
+    page("nifti.html", gzip.compress(image.to_bytes()))
+    page("gzip.html", gzip.compress(noise + b" Doe " + noise))
+    assert places(tmp_path) == {
+        ("text.html", "content"),
+        ("png.html", "image text"),
+        ("nifti.html", "image header"),
+        ("gzip.html", "gzip"),
+    }
 
 
 def test_every_hiding_place_is_looked_into(tmp_path):

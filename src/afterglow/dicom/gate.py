@@ -7,10 +7,12 @@ looked into is not clean: the gate fails closed.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
 import os
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from afterglow.dicom.deidentify import write_private
-from afterglow.dicom.identifiers import Known, known_identifiers, lowered
+from afterglow.dicom.identifiers import PACKED, Known, known_identifiers, lowered
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
     from afterglow.config import Study
 
+PNG = b"\x89PNG\r\n\x1a\n"
 _MAX_INFLATED = 2**29
 _HEADER = 65536
 _SHOWN = 10
@@ -152,17 +155,54 @@ def _found(path: Path, known: Known) -> Iterator[tuple[str, set[str]]]:
             yield "image header", known.hits(unpacked.read(_HEADER)[: _voxels(path)])
         return
     raw = path.read_bytes()
+    if name.endswith(".html"):
+        yield from _page(raw, known)
+        return
     yield "content", known.hits(raw)
     if b"\0" in raw[:4096]:
         yield "wide text", known.hits(raw.replace(b"\0", b""))
     if raw[:2] == b"\x1f\x8b":
         yield "gzip", known.hits(zlib.decompressobj(31).decompress(raw, _MAX_INFLATED))
-    if raw[:8] == b"\x89PNG\r\n\x1a\n":
+    if raw[:8] == PNG:
         for text in _png(raw):
             yield "image text", known.hits(text)
     if known.values and name.endswith(".json"):
         for value in _strings(json.loads(raw)):
             yield "content", known.whole(value)
+
+
+def _page(raw: bytes, known: Known) -> Iterator[tuple[str, set[str]]]:
+    """Look through a page: its text, and the pictures and images packed into it as base64.
+
+    Letters of base64 are no words: read as text, millions of them hold any short name by chance.
+    """
+    yield "content", known.hits(PACKED.sub(b" ", raw))
+    for run in PACKED.findall(raw):
+        try:
+            inner = base64.b64decode(run, validate=True)
+        except ValueError:
+            yield "content", known.hits(run)
+            continue
+        if inner[:8] == PNG:
+            for text in _png(inner):
+                yield "image text", known.hits(text)
+        elif inner[:2] == b"\x1f\x8b":
+            yield "gzip header", known.hits(_text_of_gzip(inner[:1024]))
+            unpacked = zlib.decompressobj(31)
+            head = unpacked.decompress(inner, 352)
+            if _is_nifti(head):
+                yield "image header", known.hits(head)
+            else:
+                rest = unpacked.decompress(unpacked.unconsumed_tail, _MAX_INFLATED)
+                yield "gzip", known.hits(head + rest)
+        else:
+            yield "packed", known.hits(inner)
+
+
+def _is_nifti(head: bytes) -> bool:
+    """Return whether this is a header without extensions: voxels follow, which hold no text."""
+    offset = int(struct.unpack_from("<f", head, 108)[0]) if len(head) == 352 else 0
+    return head[:4] == b"\x5c\x01\0\0" and offset == 352 and head[348:352] == bytes(4)
 
 
 def _text_of_gzip(head: bytes) -> bytes:
@@ -177,8 +217,6 @@ def _voxels(path: Path) -> int:
     with gzip.open(path) as stream:
         head = stream.read(352)
     little = head[:4] == b"\x5c\x01\0\0"
-    import struct
-
     (offset,) = struct.unpack_from("<f" if little else ">f", head, 108)
     return max(int(offset), 348)
 
@@ -222,6 +260,8 @@ def _png(raw: bytes) -> Iterator[bytes]:
     while at + 8 <= len(raw):
         length, kind = int.from_bytes(raw[at : at + 4], "big"), raw[at + 4 : at + 8]
         body = raw[at + 8 : at + 8 + length]
+        if kind == b"tEXt":
+            yield body
         if kind in {b"zTXt", b"iTXt"}:
             start = body.find(b"\0") + 2
             try:

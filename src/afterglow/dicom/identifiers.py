@@ -25,6 +25,8 @@ _WORD_BYTES = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz") | frozenset(ran
 _TO_WORDS = bytes(b if b in _WORD_BYTES else 32 for b in range(256))
 _TO_UIDS = bytes(b if b in b"0123456789." else 32 for b in range(256))
 _ROOT = 6
+# what is packed as base64 is no text
+PACKED = re.compile(rb"[A-Za-z0-9+/]{256,}={0,2}")
 _COLUMNS = {
     "patient_id": "patient identifier",
     "patient_name": "patient name",
@@ -92,7 +94,7 @@ def own_words() -> frozenset[str]:
 def _words_of(path: Path) -> set[bytes]:
     if not path.is_file() or path.suffix in {".pyc", ".nbc", ".nbi", ".gz", ".png"}:
         return set()
-    return set(path.read_bytes().lower().translate(_TO_WORDS).split())
+    return set(PACKED.sub(b" ", path.read_bytes()).lower().translate(_TO_WORDS).split())
 
 
 def _given_words(study: Study) -> set[str]:
