@@ -26,20 +26,20 @@ RADII = (2.0, 3.0, 5.0)
 class Plain(Dose):
     """The dose with splines of some degree through the values themselves."""
 
-    degree = 3
+    own = 3
 
     def at(self, points):
         """Return the dose (Gy) at (n, 3) world points."""
         inverse = np.linalg.inv(self.grid.affine)
         index = points @ inverse[:3, :3].T + inverse[:3, 3]
-        values = ndimage.map_coordinates(self.gray, index.T, order=self.degree, mode="nearest")
+        values = ndimage.map_coordinates(self.gray, index.T, order=self.own, mode="nearest")
         return np.maximum(values, 0.0)
 
 
 class Straight(Plain):
     """The dose along straight lines."""
 
-    degree = 1
+    own = 1
 
 
 def main(places: int) -> None:

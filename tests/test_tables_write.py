@@ -16,7 +16,7 @@ from afterglow.lesions.growth import MONTH
 from afterglow.tables import clinical
 from afterglow.tables.changes import ChangeSettings, change_columns
 from afterglow.tables.digest import content_digest
-from afterglow.tables.models import MODELS, EdgeRow, FlowRow, WideRow
+from afterglow.tables.models import MODELS, EdgeRow, FlowRow, LesionRow, WideRow
 from afterglow.tables.read import read_table
 from afterglow.tables.rows import SCHEMA_VERSION, arrow_schema
 from afterglow.tables.wide import pivot
@@ -229,6 +229,20 @@ def test_tables_of_the_previous_version_are_read_with_todays_columns(tmp_path):
     assert read_table(tmp_path / "new.parquet", EdgeRow).to_pylist()[0]["corrected"] is True
     stored = pq.read_schema(tmp_path / "new.parquet").metadata[b"schema_version"]
     assert stored.decode() == SCHEMA_VERSION
+
+
+def test_lesions_of_the_previous_version_have_no_growth_yet(tmp_path):
+    later = {"volume_change_month", "diameter_change_month", "volume_change_real"}
+    later |= {"diameter_change_real", "growth_exponent", "growth_exponent_low"}
+    later |= {"growth_exponent_high", "growth_reason"}
+    old = {name: None for name in LesionRow.model_fields if name not in later}
+    old |= {"center": "n", "subject": "s", "session": "a", "lesion_id": "L001", "label": 1}
+    old |= {"volume": 1.5, "reason": "", "record_id": "r"}
+    facts = {"afterglow_table": "lesions", "schema_version": "1.1.0"}
+    write_arrow(pa.Table.from_pylist([old]), tmp_path / "old.parquet", facts)
+    (row,) = read_table(tmp_path / "old.parquet", LesionRow).to_pylist()
+    assert row["volume"] == 1.5
+    assert {row[name] for name in later} == {None}
 
 
 def test_tables_of_a_later_version_and_other_tables_are_refused(tmp_path):

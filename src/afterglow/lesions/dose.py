@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STEP = 0.5  # mm
 _DEGREE = 3
+_FALL_OFF_DEGREE = 5  # nearer where the dose falls off, but it overshoots at the shoulder
 _FLOOR = 0.01  # of the largest dose
 _PIECE = 0.25  # mm
 _LARGE = 15_000.0  # mm³; above it pieces of 0.5 mm are fine enough
@@ -39,24 +40,27 @@ class Dose:
     grid: Grid
     kind: str
     summation: str
-    _spline: dict[str, Any] = field(default_factory=dict, repr=False)
+    _spline: dict[int, Any] = field(default_factory=dict, repr=False)
 
-    def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the dose (Gy) at (n, 3) world points; NaN outside of the grid."""
+    def at(self, points: NDArray[np.float64], degree: int = _DEGREE) -> NDArray[np.float64]:
+        """Return the dose (Gy) at (n, 3) world points; NaN outside of the grid.
+
+        ``degree`` is that of the spline.
+        """
         from scipy import ndimage
 
         floor = _FLOOR * float(self.gray.max(initial=0.0)) or 1.0
-        if "coefficients" not in self._spline:
+        if degree not in self._spline:
             logarithm = np.log(np.maximum(self.gray, 0.0) + floor)
-            self._spline["coefficients"] = ndimage.spline_filter(logarithm, _DEGREE, mode="nearest")
+            self._spline[degree] = ndimage.spline_filter(logarithm, degree, mode="nearest")
         inverse = np.linalg.inv(self.grid.affine)
         index = points @ inverse[:3, :3].T + inverse[:3, 3]
         inside = ((index >= -0.5) & (index <= np.array(self.grid.shape) - 0.5)).all(axis=1)
         values = np.full(len(points), np.nan)
         values[inside] = ndimage.map_coordinates(
-            self._spline["coefficients"],
+            self._spline[degree],
             index[inside].T,
-            order=_DEGREE,
+            order=degree,
             mode="nearest",
             prefilter=False,
         )
@@ -132,7 +136,7 @@ def isodose_volumes(
     large = float(warm.sum()) * dose.grid.voxel_volume > _LARGE
     step, owners = STEP if large else _PIECE, sorted(lesions)
     points = fine_points(warm, dose.grid, step)
-    values = dose.at(points)
+    values = dose.at(points, _FALL_OFF_DEGREE)
     apart = np.stack([cKDTree(lesions[label]).query(points)[0] for label in owners])
     nearest = np.argmin(apart, axis=0)
     piece = float(np.prod(_piece(dose.grid, step))) / 1000
