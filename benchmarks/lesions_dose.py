@@ -28,7 +28,7 @@ class Plain(Dose):
 
     own = 3
 
-    def at(self, points):
+    def at(self, points, degree=None):  # noqa: ARG002
         """Return the dose (Gy) at (n, 3) world points."""
         inverse = np.linalg.inv(self.grid.affine)
         index = points @ inverse[:3, :3].T + inverse[:3, 3]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Key = tuple[str, str, str, str, int]
+KEYS = ("center", "subject", "session", "lesion_id", "label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +39,21 @@ def pivot(batches: Iterable[Any]) -> Wide:
     blocks: list[NDArray[np.float64]] = []
     keys: list[Key] = []
     records: list[str] = []
+    before: tuple[Any, NDArray[np.int64]] | None = None
     for batch in batches:
-        columns = _columns(batch, place, units)
+        # sessions of one study mostly hold the same cells in the same order
+        cells = batch.select(["map", "region", "statistic"]).combine_chunks()
+        if before is None or not before[0].equals(cells):
+            before = cells, _columns(batch, place, units)
+        columns = before[1]
         labels, first, rows = np.unique(
             batch.column("label").to_numpy(), return_index=True, return_inverse=True
         )
         block = np.full((len(labels), len(place)), np.nan)
         block[rows, columns] = batch.column("value").to_numpy(zero_copy_only=False)
         blocks.append(block)
-        heads = batch.take(first.tolist()).to_pylist()
-        keys += [
-            (h["center"], h["subject"], h["session"], h["lesion_id"], h["label"]) for h in heads
-        ]
+        heads = batch.select([*KEYS, "record_id"]).take(first.tolist()).to_pylist()
+        keys += [tuple(h[name] for name in KEYS) for h in heads]  # type: ignore[misc]
         records += [h["record_id"] for h in heads]
     return _assembled(keys, records, place, units, blocks)
 
@@ -124,7 +128,7 @@ def wide_table(
         fields.append(pa.field(name, pa.float64(), metadata=told))
     columns: dict[str, Any] = {
         name: pa.array([key[k] for key in wide.keys], pa.int64() if k == 4 else pa.string())
-        for k, name in enumerate(("center", "subject", "session", "lesion_id", "label"))
+        for k, name in enumerate(KEYS)
     }
     for name, kind in (("days_from_srs", pa.float64()), ("outcome", pa.string())):
         values = [facts.get(key, {}).get(name) for key in wide.keys]
