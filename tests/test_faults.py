@@ -14,12 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from afterglow.cli.driver import RunResult, Selection, exit_code, plan_study, run_study
+from afterglow.cli.driver import (
+    RunResult,
+    Selection,
+    exit_code,
+    plan_study,
+    run_study,
+    with_upstream,
+)
 from afterglow.cli.show import status_rows
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
-from afterglow.provenance.dag import load_dag
-from afterglow.provenance.guard import alone, is_held
+from afterglow.provenance.dag import Dag, JobId, load_dag
+from afterglow.provenance.guard import LOCKS, alone, is_held
 from afterglow.provenance.records import read_state
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, SUBJECT_STAGES
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process
@@ -189,6 +196,33 @@ def test_kills_and_hangs_stop_nobody_else(fake: FakeStudy) -> None:
     assert {job[1:] for job in again.ran if job[2]} == {("s1", "20190301"), ("s2", "20190105")}
     assert failed(fake) == {}
     assert fake.contents() == undisturbed(fake, sessions)
+
+
+def test_members_held_back_by_a_lost_session_go_again(fake: FakeStudy) -> None:
+    """As on a cluster: a subject's submission waits for all its sessions, one lost included."""
+    calls: list[list[JobId]] = []
+    lost = ("anat", "s1", "20190301")
+
+    def cluster(dag: Dag, jobs: list[JobId]) -> None:
+        calls.append(jobs)
+        if len(calls) > 1 or jobs[0][0] in STUDY_STAGES:
+            run_in_process(dag, jobs)
+            return
+        (fake.out / LOCKS).mkdir(parents=True, exist_ok=True)
+        (fake.out / LOCKS / dag.jobs[lost].key).touch()
+        waits = {lost} | {job for job in jobs if lost in with_upstream(dag, [job])}
+        together = {"features", "report", *SUBJECT_STAGES}
+        waits |= {job for job in jobs if job[0] in together and job[1] == "s1"}
+        run_in_process(dag, [job for job in jobs if job not in waits])
+
+    result = run_study(fake.load(), fake.study_file, Selection(), runner=cluster)
+    again = {("features", "s1", "20190101"), ("report", "s1", "20190101")}
+    assert set(calls[1]) == again
+    assert exit_code(result) == ExitCode.PARTIAL
+    told = failed(fake)
+    assert told[lost].startswith("it was killed")
+    assert not again & set(told)
+    assert {place for place in told if place[1] != "s1"} == set()
 
 
 @pytest.mark.soak
