@@ -143,7 +143,7 @@ class FakeStudy:
         return {
             path.relative_to(self.out).as_posix(): path.read_bytes()
             for folder in ("derivatives", "tables", "ledger/states")
-            for path in (self.out / folder).rglob("*")
+            for path in (self.out / folder).rglob("[!.]*")
             if path.is_file()
         }
 

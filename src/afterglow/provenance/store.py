@@ -61,6 +61,7 @@ def publish(root: Path, near: Path, state: State, record: dict[str, Any]) -> Non
     write_atomically(near / _RECORD, dump_record(record))
     write_atomically(near / _STATE, dump_state(state))
     home = entry(root, state.key)
+    home.parent.mkdir(parents=True, exist_ok=True)
     if home.exists():
         shutil.rmtree(home)
     near.replace(home)
@@ -103,13 +104,17 @@ def restore_record(root: Path, key: str) -> bool:
 
 
 def link_outputs(root: Path, state: State) -> None:
-    """Hard-link every output of a stored state to its place in the study."""
+    """Hard-link every output of a stored state to its place in the study.
+
+    What a process killed here leaves behind lies in ``.work``, never among the results.
+    """
     home = entry(root, state.key)
+    temporary = root / ".work/links" / f"{state.key}.{os.getpid()}"
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    temporary.unlink(missing_ok=True)
     for relative in state.outputs:
         target = root / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
         try:
             os.link(home / relative, temporary)
         except OSError:
