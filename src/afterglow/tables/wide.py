@@ -53,7 +53,9 @@ def pivot(batches: Iterable[Any]) -> Wide:
         block[rows, columns] = batch.column("value").to_numpy(zero_copy_only=False)
         blocks.append(block)
         heads = batch.select([*KEYS, "record_id"]).take(first.tolist()).to_pylist()
-        keys += [tuple(h[name] for name in KEYS) for h in heads]  # type: ignore[misc]
+        keys += [
+            (h["center"], h["subject"], h["session"], h["lesion_id"], h["label"]) for h in heads
+        ]
         records += [h["record_id"] for h in heads]
     return _assembled(keys, records, place, units, blocks)
 
