@@ -7,12 +7,12 @@ rule anat:
         f"logs/anat/{SESSION}.log",
     benchmark:
         f"benchmarks/anat/{SESSION}.tsv"
+    # Far the longest stage of a session, and the reference's is waited for: cores end together.
+    priority: 1
     group:
         "session_{subject}_{session}"
     conda:
         "../envs/environment.yaml"
-    # Far the longest stage of a session, and the reference's is waited for: cores end together.
-    priority: 1
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
