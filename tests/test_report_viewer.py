@@ -234,7 +234,10 @@ def test_the_command_says_where_and_ends_when_told(out):
     study = "study: s\nout: out\ncenters:\n  - name: north\n    dicom: [incoming]\n"
     (out.parent / "study.yaml").write_text(study)
     command = [sys.executable, "-m", "afterglow.cli.app", "view", str(out.parent), "--no-browser"]
+    # A shell's background job ignores the signal, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     try:
         address = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{address}cohort/study.html", timeout=20) as answer:

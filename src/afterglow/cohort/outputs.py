@@ -107,7 +107,7 @@ def as_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     Examples
     --------
     >>> as_csv(["a", "b"], [["1", "x, y"]])
-    'a,b\\n1,"x, y"\\n'
+    'a,b\n1,"x, y"\n'
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

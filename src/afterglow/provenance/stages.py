@@ -97,7 +97,7 @@ STAGES: dict[str, Stage] = {
             "subject",
             ("bids", "anat", "dsc", "dce", "features", "identity"),
             ("report.stories",),
-            ("contourpy", "matplotlib", *_IMAGES),
+            ("contourpy", "matplotlib", "pyarrow", *_IMAGES),
         ),
         Stage(
             "report",

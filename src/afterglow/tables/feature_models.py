@@ -100,7 +100,9 @@ class WideRow(Row):
     session: str = column(SESSION, source="plan")
     lesion_id: str = column(LESION, source="identity")
     label: int = column("Label in the session's mask.", source="bids")
-    days_from_srs: float | None = column("Days since radiosurgery.", unit="d", source="clinical")
+    days_from_srs: float | None = column(
+        "Days since radiosurgery.", unit="d", source="clinical, bids"
+    )
     outcome: str | None = column("Adjudicated label.", source="outcomes")
     record_id: str | None = column(RECORD, source="ledger")
 

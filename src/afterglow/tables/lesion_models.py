@@ -37,7 +37,9 @@ class LesionRow(Row):
     same_as: str | None = column("Id of the lesion this one was found to be.", source="identity")
     first_session: str | None = column("First session of the lesion.", source="identity")
     days_from_srs: float | None = column(
-        "Days since radiosurgery of the lesion, else of the subject.", unit="d", source="clinical"
+        "Days since radiosurgery of the lesion, else of the subject.",
+        unit="d",
+        source="clinical, bids",
     )
     volume: float | None = column("Volume, by counting voxels.", unit="mL", source="features")
     longest_diameter: float | None = column(

@@ -22,7 +22,7 @@ class SessionRow(Row):
     is_reference: bool | None = column("Others are registered to this one.", source="plan")
     has_mask: bool | None = column("A lesion mask was given.", source="plan")
     days_from_srs: float | None = column(
-        "Days since the subject's first radiosurgery.", unit="d", source="clinical"
+        "Days since the subject's first radiosurgery.", unit="d", source="clinical, bids"
     )
     days_from_first: float | None = column(
         "Days since the subject's first session.", unit="d", source="plan"
