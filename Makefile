@@ -12,7 +12,7 @@ DEMO ?= demo
 install: $(READY)
 
 demo: $(READY)
-	$(BIN)/afterglow demo $(DEMO) --size full
+	$(BIN)/afterglow demo $(DEMO)
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
