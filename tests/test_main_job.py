@@ -94,7 +94,7 @@ def test_the_last_lines_name_report_tables_and_a_trace_that_works(demo: Demo) ->
     for word in ("features", "dsc", "anat", "bids", "DICOM DSC"):
         assert word in found.stdout
     assert any(f"{center}:" in found.stdout for center in ("north", "south", "west"))
-    for word in ("dce: v", "DICOM DCE", "DICOM VFA"):
+    for word in ("dce sub-", "DICOM DCE", "DICOM VFA"):
         assert word not in found.stdout, "the other modality does not belong to this number"
 
 

@@ -154,9 +154,8 @@ def stage_environment(out: Path) -> dict[str, str]:
     environment.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     # Every job is a process of its own: compiling its imports anew would cost more than its work.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    if not _keeps_compiled_code():
-        environment.setdefault("NUMBA_CACHE_DIR", str(caches / "numba"))
     environment.update(
+        NUMBA_CACHE_DIR=str(caches / "numba"),
         MPLCONFIGDIR=str(caches / "matplotlib"),
         MPLBACKEND="Agg",
         XDG_CACHE_HOME=str(caches / "xdg"),
@@ -168,14 +167,6 @@ def stage_environment(out: Path) -> dict[str, str]:
         AFTERGLOW_GIT_COMMIT=_git_commit(),
     )
     return environment
-
-
-def _keeps_compiled_code() -> bool:
-    """Tell whether compiled kernels can stay beside their modules, for all studies at once."""
-    import sysconfig
-
-    places = (Path(__file__).resolve().parents[1], Path(sysconfig.get_path("purelib")))
-    return all(os.access(place, os.W_OK) for place in places)
 
 
 def _follow(process: subprocess.Popen[bytes], watcher: Watcher) -> None:

@@ -131,7 +131,7 @@ def transverse_relaxivity(agent: str | None, field: float | None) -> Constant | 
     column = None if field is None else _column(field)
     if agent not in _TRANSVERSE or column is None:
         return None
-    where = f"r2 of {agent} at {(1.5, 3)[column]} T"
+    where = f"r2 of {agent} at {(1.5, 3)[column]} T, recalled and not read again"
     return Constant(_TRANSVERSE[agent][column], f"{_ROHRER}, {where}")
 
 
