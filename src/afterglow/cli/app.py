@@ -13,11 +13,10 @@ import typer
 
 from afterglow import __version__
 from afterglow.cli import ledger, standalone, view
+from afterglow.cli.common import JsonOption, StudyArgument, console, open_study, print_json
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from afterglow.config import Study
 
 app = typer.Typer(
@@ -32,9 +31,6 @@ standalone.register(app)
 ledger.register(app)
 view.register(app)
 
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
 
 def main() -> None:
     """Run a command; an expected error becomes one line on stderr and its exit code."""
@@ -43,23 +39,6 @@ def main() -> None:
     except AfterglowError as error:
         sys.stderr.write(f"afterglow: {error}\n")
         sys.exit(error.exit_code)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
-
-
-def _load(path: Path) -> tuple[Study, Path]:
-    from afterglow.config import load_study
-
-    study_file = (path / "study.yaml" if path.is_dir() else path).resolve()
-    return load_study(study_file), study_file
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
 def _tell_progress(text: str) -> None:
@@ -99,7 +78,7 @@ def index(
     jobs: Annotated[int | None, typer.Option(help="Processes that read headers.")] = None,
 ) -> None:
     """Scan for DICOM (only what is new), classify, resolve frame times, write the plan."""
-    loaded, _ = _load(study)
+    loaded, _ = open_study(study)
     _index(loaded, _cores(jobs), quiet=False)
 
 
@@ -124,12 +103,12 @@ def plan(
     from afterglow.cli.show import show_plan
     from afterglow.provenance.plan import plan_json
 
-    loaded, _ = _load(study)
+    loaded, _ = open_study(study)
     dag, planned = plan_study(loaded, retry_failed=retry_failed)
     if as_json:
-        _print_json(plan_json(planned))
+        print_json(plan_json(planned))
     else:
-        show_plan(_console(), dag, planned, explain=explain)
+        show_plan(console(), dag, planned, explain=explain)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -158,7 +137,7 @@ def run(
     from afterglow.cli.driver import Selection, exit_code, plan_study, run_study
     from afterglow.cli.show import show_plan
 
-    loaded, study_file = _load(study)
+    loaded, study_file = open_study(study)
     found = _index(loaded, _cores(cores), quiet=True) if scan else None
     quarantined = found is not None and bool(
         found.quarantined or any(row["status"] == "quarantined" for row in found.plan)
@@ -166,7 +145,7 @@ def run(
     selection = Selection(center, subject, session, until, _part(batch))
     if dry_run:
         dag, planned = plan_study(loaded, selection, force=force, retry_failed=retry_failed)
-        show_plan(_console(), dag, planned, explain=True)
+        show_plan(console(), dag, planned, explain=True)
         return
     result = run_study(
         loaded,
@@ -266,17 +245,17 @@ def status(
     gc.disable()
     from afterglow.cli.show import show_status, status_rows
 
-    loaded, _ = _load(study)
+    loaded, _ = open_study(study)
     if watch:
         from afterglow.cli.live import watch as follow
 
-        follow(loaded.out, _console())
+        follow(loaded.out, console())
     elif cost:
         _cost(loaded.out, as_json)
     elif as_json:
-        _print_json({"jobs": status_rows(loaded.out)})
+        print_json({"jobs": status_rows(loaded.out)})
     else:
-        show_status(_console(), loaded.out)
+        show_status(console(), loaded.out)
 
 
 def _cost(root: Path, as_json: bool) -> None:
@@ -284,9 +263,9 @@ def _cost(root: Path, as_json: bool) -> None:
 
     found = cost_report(root)
     if as_json:
-        _print_json({"stages": found})
+        print_json({"stages": found})
     else:
-        show_cost(_console(), found)
+        show_cost(console(), found)
 
 
 @app.command()
@@ -299,79 +278,14 @@ def prune(
     from afterglow.cli.lock import driver_lock
     from afterglow.cli.prune import prune_study
 
-    loaded, _ = _load(study)
+    loaded, _ = open_study(study)
     with driver_lock(loaded.out):
         found = prune_study(loaded.out, dry_run=dry_run)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         for kind, item in found.items():
             sys.stdout.write(f"{kind:12} {item['files']:8} files {item['bytes'] / 1e6:12.1f} MB\n")
-
-
-@app.command()
-def verify(
-    study: StudyArgument,
-    deep: Annotated[bool, typer.Option("--deep", help="Hash everything again.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare every file with the ledger."""
-    from afterglow.cli.show import show_findings
-    from afterglow.provenance.audit import verify as audit
-    from afterglow.provenance.audit import verify_json
-
-    loaded, _ = _load(study)
-    findings = audit(loaded, deep=deep)
-    if as_json:
-        _print_json(verify_json(findings))
-    else:
-        show_findings(_console(), findings)
-    raise typer.Exit(ExitCode.FINDINGS if findings else ExitCode.DONE)
-
-
-@app.command()
-def trace(
-    study: StudyArgument,
-    table: Annotated[str, typer.Argument(help="A table, such as features, or `study`.")],
-    where: Annotated[
-        list[str] | None, typer.Argument(metavar="COLUMN=VALUE...", help="Singles out a row.")
-    ] = None,
-    column: Annotated[str | None, typer.Option(help="The cell; `value` by default.")] = None,
-    as_json: JsonOption = False,
-    as_html: Annotated[bool, typer.Option("--html", help="A self-contained page.")] = False,
-    as_prov: Annotated[bool, typer.Option("--prov", help="W3C PROV JSON.")] = False,
-    ro_crate: Annotated[
-        Path | None, typer.Option(help="Folder for an RO-Crate of the table, or of the study.")
-    ] = None,
-) -> None:
-    """Follow one number back to the DICOM instances, code and settings behind it."""
-    from afterglow.provenance.lineage import trace as follow
-
-    loaded, _ = _load(study)
-    if ro_crate is not None:
-        from afterglow.provenance.ro_crate import write_crate
-
-        made = write_crate(loaded.out, ro_crate, None if table == "study" else table)
-        sys.stdout.write(f"wrote {made}\n")
-        return
-    wrong = [text for text in where or () if "=" not in text]
-    if wrong:
-        raise AfterglowError(f"`{wrong[0]}` names no value", expected="column=value")
-    found = follow(loaded.out, table, dict(text.split("=", 1) for text in where or ()), column)
-    if as_json:
-        _print_json(found.as_json())
-    elif as_prov:
-        from afterglow.provenance.prov import prov_document
-
-        _print_json(prov_document(found))
-    elif as_html:
-        from afterglow.report.trace_page import trace_page
-
-        sys.stdout.write(trace_page(found))
-    else:
-        from afterglow.cli.show import show_trace
-
-        show_trace(_console(), found)
 
 
 @app.command()
@@ -379,7 +293,7 @@ def whereis(study: StudyArgument, name: Annotated[str, typer.Argument(metavar="H
     """Print the path of a DICOM file that a message names as `center:hash`."""
     from afterglow.dicom.deidentify import whereis as find
 
-    loaded, _ = _load(study)
+    loaded, _ = open_study(study)
     sys.stdout.write(f"{find(loaded, name.rpartition(':')[2])}\n")
 
 
@@ -403,7 +317,7 @@ def demo(
             jobs=_cores(cores),
             progress=_tell_progress,
         )
-    loaded, study_file = _load(study_file)
+    loaded, study_file = open_study(study_file)
     _index(loaded, _cores(cores), quiet=False)
     result = run_study(loaded, study_file, Selection(), cores=_cores(cores))
     _tell(loaded, study_file, result)

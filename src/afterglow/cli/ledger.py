@@ -1,31 +1,94 @@
-"""Commands that ask the ledger: what follows from something, what differs, what repeats."""
+"""Commands that ask the ledger: what stands, where from, what follows, what differs or repeats."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from afterglow.cli.common import JsonOption, StudyArgument, console, open_study, print_json
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
     from afterglow.config import Study
     from afterglow.provenance.impact import Impact
 
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 _REPLAYING = "AFTERGLOW_REPLAYING"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    app.command()(verify)
+    app.command()(trace)
     app.command()(impact)
     app.command()(diff)
     app.command()(replay)
+
+
+def verify(
+    study: StudyArgument,
+    deep: Annotated[bool, typer.Option("--deep", help="Hash everything again.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every file with the ledger."""
+    from afterglow.cli.show import show_findings
+    from afterglow.provenance.audit import verify as audit
+    from afterglow.provenance.audit import verify_json
+
+    loaded, _ = open_study(study)
+    findings = audit(loaded, deep=deep)
+    if as_json:
+        print_json(verify_json(findings))
+    else:
+        show_findings(console(), findings)
+    raise typer.Exit(ExitCode.FINDINGS if findings else ExitCode.DONE)
+
+
+def trace(
+    study: StudyArgument,
+    table: Annotated[str, typer.Argument(help="A table, such as features, or `study`.")],
+    where: Annotated[
+        list[str] | None, typer.Argument(metavar="COLUMN=VALUE...", help="Singles out a row.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="The cell; `value` by default.")] = None,
+    as_json: JsonOption = False,
+    as_html: Annotated[bool, typer.Option("--html", help="A self-contained page.")] = False,
+    as_prov: Annotated[bool, typer.Option("--prov", help="W3C PROV JSON.")] = False,
+    ro_crate: Annotated[
+        Path | None, typer.Option(help="Folder for an RO-Crate of the table, or of the study.")
+    ] = None,
+) -> None:
+    """Follow one number back to the DICOM instances, code and settings behind it."""
+    from afterglow.provenance.lineage import trace as follow
+
+    loaded, _ = open_study(study)
+    if ro_crate is not None:
+        from afterglow.provenance.ro_crate import write_crate
+
+        made = write_crate(loaded.out, ro_crate, None if table == "study" else table)
+        sys.stdout.write(f"wrote {made}\n")
+        return
+    wrong = [text for text in where or () if "=" not in text]
+    if wrong:
+        raise AfterglowError(f"`{wrong[0]}` names no value", expected="column=value")
+    found = follow(loaded.out, table, dict(text.split("=", 1) for text in where or ()), column)
+    if as_json:
+        print_json(found.as_json())
+    elif as_prov:
+        from afterglow.provenance.prov import prov_document
+
+        print_json(prov_document(found))
+    elif as_html:
+        from afterglow.report.trace_page import trace_page
+
+        sys.stdout.write(trace_page(found))
+    else:
+        from afterglow.cli.show import show_trace
+
+        show_trace(console(), found)
 
 
 def impact(
@@ -42,7 +105,7 @@ def impact(
     """Show all that derives from a subject, an instance, a file or a stage; delete it if asked."""
     from afterglow.provenance import impact as question
 
-    loaded = _load(study)
+    loaded, _ = open_study(study)
     named = {"sop": sop_uid, "file": file, "subject": subject, "stage": stage}
     if sum(value is not None for value in named.values()) != 1:
         raise AfterglowError(
@@ -50,7 +113,7 @@ def impact(
         )
     found = _impact(loaded, named, version)
     if as_json:
-        _print(found.as_json())
+        print_json(found.as_json())
     else:
         _show_impact(found)
     if not remove:
@@ -103,9 +166,9 @@ def diff(
     """Show how two studies differ: jobs, what their keys are made of, outputs, table cells."""
     from afterglow.provenance.diff import diff_studies
 
-    found = diff_studies(_load(first).out, _load(second).out)
+    found = diff_studies(open_study(first)[0].out, open_study(second)[0].out)
     if as_json:
-        _print(found.as_json())
+        print_json(found.as_json())
         return
     if found.same:
         sys.stdout.write("No difference: same jobs, same keys, same bytes.\n")
@@ -139,7 +202,7 @@ def replay(
     from afterglow.provenance.replay import find_record
     from afterglow.provenance.replay import replay as repeat
 
-    loaded = _load(study)
+    loaded, _ = open_study(study)
     if os.environ.get(_REPLAYING) is None:
         # Threads and hash seeds are settled when a process starts: be a process as jobs are.
         environment = {**stage_environment(loaded.out), _REPLAYING: "1"}
@@ -158,16 +221,6 @@ def replay(
                 note = "" if how.same == "identical" else f" {how.difference:.3g} {how.detail}"
                 sys.stdout.write(f"{how.same:17}{path}{note}\n")
     if as_json:
-        _print({"replays": [found.as_json() for found in results]})
+        print_json({"replays": [found.as_json() for found in results]})
     good = all(found.reproduced for found in results)
     raise typer.Exit(ExitCode.DONE if good else ExitCode.FINDINGS)
-
-
-def _load(path: Path) -> Study:
-    from afterglow.config import load_study
-
-    return load_study((path / "study.yaml" if path.is_dir() else path).resolve())
-
-
-def _print(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from afterglow.cli.common import StudyArgument, open_study
 from afterglow.errors import AfterglowError, ExitCode
-
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="study.yaml or its folder.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,10 +22,9 @@ def view(
     browser: Annotated[bool, typer.Option(help="Open the browser.")] = True,
 ) -> None:
     """Show the study in the browser: pages, and a viewer over all timepoints. Ctrl-C ends it."""
-    from afterglow.config import load_study
     from afterglow.report.server import StudyServer
 
-    loaded = load_study(study)
+    loaded, _ = open_study(study)
     if not (loaded.out / "ledger").is_dir():
         raise AfterglowError(
             "the study has no results yet",
