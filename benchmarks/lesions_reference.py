@@ -12,7 +12,6 @@ import csv
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from afterglow.lesions.enhancement import blob_candidates, enhancement
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.seeding import moved_seeds
 from afterglow.lesions.segmentation import Seed, segment
-from afterglow.report.crosswalk import locator
+from afterglow.report.crosswalk import Locate, locator
 
 NEAR = 8.0  # mm
 # what truth says of a lesion with a mask of its own, and states of the lesion graph that say so
@@ -43,7 +42,6 @@ GONE = {"absent": {"resolved"}, "merged": {"merged"}, "joined": {"merged"}}
 LEAST_DICE, LARGEST_BIAS = 0.85, 0.10
 
 Visit = tuple[str, str]  # subject and session
-Locate = Callable[[str, str], Visit | None]
 
 
 @dataclass
@@ -81,7 +79,7 @@ def _find(judged: Judged, truths: list[dict[str, str]], locate: Locate) -> None:
     visits = set()
     for truth in truths:
         where = (truth["patient"], truth["study_date"], truth["lesion"])
-        place = locate(truth["patient"], truth["study_date"])
+        place = locate(truth)
         own = [row for row in judged.seen.get(place, ()) if row["label"]] if place else []
         if not own:
             judged.counts["lesions of sessions without lesions"] += 1
@@ -139,7 +137,7 @@ def _states(
         elif lesion not in known:
             continue  # not seen by itself before: the table cannot know of it
         else:
-            place = locate(fate["patient"], fate["study_date"])
+            place = locate(fate)
             rows = [
                 r
                 for r in judged.seen.get(place, ())
@@ -158,11 +156,9 @@ def _edges(
 ) -> None:
     """Compare merges and splits with the edges of these kinds, of which there may be no others."""
     wanted = Counter(
-        (fate["state"][:5], locate(fate["patient"], fate["study_date"]))
-        for fate in fates
-        if fate["state"] in {"merged", "split"}
+        (fate["state"][:5], locate(fate)) for fate in fates if fate["state"] in {"merged", "split"}
     )
-    located = {locate(fate["patient"], fate["study_date"]) for fate in fates}
+    located = {locate(fate) for fate in fates}
     there = Counter(
         (edge["kind"], (edge["subject"], edge["to_session"]))
         for edge in edges
@@ -271,7 +267,7 @@ def visits_of(folder: Path) -> list[tuple[Visit, str]]:
     locate, found = locator(load_study(folder)), []
     layout = json.loads((folder / "truth/layout.json").read_text(encoding="utf-8"))
     for entry in sorted(layout, key=lambda e: (e["patient"], e["study_date"])):
-        place = locate(entry["patient"], entry["study_date"])
+        place = locate(entry)
         if place is not None:
             found.append((place, f"{entry['patient']}_{entry['study_date']}"))
     return found
@@ -280,7 +276,7 @@ def visits_of(folder: Path) -> list[tuple[Visit, str]]:
 def rows_of(folder: Path) -> list[tuple[Visit, dict[str, str]]]:
     """Return the lesions of the truth with their subject and session."""
     locate = locator(load_study(folder))
-    rows = [(locate(r["patient"], r["study_date"]), r) for r in _csv(folder / "truth/truth.csv")]
+    rows = [(locate(r), r) for r in _csv(folder / "truth/truth.csv")]
     return [(place, row) for place, row in rows if place is not None]
 
 

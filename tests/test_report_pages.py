@@ -96,7 +96,7 @@ def truth_rows():
     ]
 
 
-def agreement(distance=10.0, locate=lambda p, d: ("a", "s1")):
+def agreement(distance=10.0, locate=lambda row: ("a", "s1")):
     tables = study_tables()
     found = assess(truth_rows(), locate, tables["lesions"], tables["features"], distance)
     return {a.quantity.name: a for a in found}
@@ -280,7 +280,7 @@ def test_agreement_is_given_by_center():
 
 def test_a_lesion_far_away_is_not_the_lesion():
     assert agreement(distance=0.5)["Lesion volume"].verdict == "none"
-    assert agreement(locate=lambda p, d: None)["Lesion volume"].n_missing == 3
+    assert agreement(locate=lambda row: None)["Lesion volume"].n_missing == 3
 
 
 def test_the_locator_finds_shifted_sessions(tmp_path):
@@ -297,9 +297,18 @@ def test_the_locator_finds_shifted_sessions(tmp_path):
     ses = register.session(study.centers[0], "P1", "1.2.3", "20200304")["label"]
     register.save()
     locate = locator(study)
-    assert locate("P1", "20200304") == (label, ses)
-    assert locate("P1", "20200305") is None
-    assert locate("P2", "20200304") is None
+    seen = {"patient": "P1", "study_date": "20200304"}
+    assert locate(seen) == (label, ses)
+    assert locate({**seen, "study_date": "20200305"}) is None
+    assert locate({**seen, "patient": "P2"}) is None
+
+    again = register.session(study.centers[0], "P1", "1.2.4", "20200304")["label"]
+    register.save()
+    locate = locator(study)
+    assert locate(seen) is None, "one of two studies on a date is not guessed"
+    assert locate({**seen, "study_uid": "1.2.3"}) == (label, ses)
+    assert locate({**seen, "study_uid": "1.2.4"}) == (label, again)
+    assert locate({**seen, "study_uid": "1.2.5"}) is None
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 7), (0.001, 0.0012), (5, 5), (-1e5, 1e5)])

@@ -66,7 +66,8 @@ class ReportConfig(Section):
     stories: StoryConfig = Field(default_factory=StoryConfig, description="The lesion pages.")
     truth: Path | None = Field(
         None,
-        description="CSV with the truth of a digital phantom: patient, study_date, lesion, "
+        description="CSV with the truth of a digital phantom: patient, study_date, "
+        "study_uid (needed where a date has several studies), lesion, "
         "centroid_x, centroid_y, centroid_z (mm), volume_ml, rcbv, ktrans, ve, vp, t1, t1_wm (s).",
     )
     truth_distance: float = Field(

@@ -141,6 +141,7 @@ def write_session(directory: Path, plan: CohortPlan, patient: str, visit: int) -
         "layout": {
             "patient": patient,
             "study_date": f"{subject.visits[visit]:%Y%m%d}",
+            "study_uid": plan.study_uid(patient, visit),
             "center": subject.center,
             "mask": mask.relative_to(directory).as_posix() if given else None,
             "series": {key: path.relative_to(directory).as_posix() for key, path in series.items()},

@@ -126,7 +126,7 @@ def general(study: Study, number: int, description: str, started: float) -> Data
     ds.PatientSex = subject.sex
     ds.PatientAge = f"{(study.date - subject.birth).days // 365:03d}Y"
     ds.PatientWeight = f"{subject.weight:g}"
-    ds.StudyInstanceUID = study.uid("study")
+    ds.StudyInstanceUID = study.plan.study_uid(study.subject.patient, study.visit, study.part)
     ds.SeriesInstanceUID = study.uid("series", number)
     ds.StudyID = str(100 + study.visit)
     ds.SeriesNumber = str(number)

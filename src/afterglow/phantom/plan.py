@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from afterglow.phantom.seeds import uid
+
 Kind = Literal["progression", "treatment_effect", "stable"]
 Vendor = Literal["GE", "Siemens", "Philips"]
 Part = Literal["vfa", "dce", "dsc"]
@@ -189,6 +191,10 @@ class CohortPlan:
     def subject(self, patient: str) -> SubjectPlan:
         """Return a subject by patient id."""
         return next(subject for subject in self.subjects if subject.patient == patient)
+
+    def study_uid(self, patient: str, visit: int, part: str = "") -> str:
+        """Return the identifier of the study of a visit, or of another one on its date."""
+        return uid(self.seed, patient, visit, *filter(None, [part]), "study")
 
 
 NORTH = CenterPlan("north", "North Hospital", "GE", 3.0, "gadobutrol", 0.1, "dce")

@@ -60,6 +60,7 @@ def _row(session: Session, number: int, group: list[Solid], pose: Matrix) -> dic
     return {
         "patient": session.subject.patient,
         "study_date": f"{session.subject.visits[session.visit]:%Y%m%d}",
+        "study_uid": session.plan.study_uid(session.subject.patient, session.visit),
         "lesion": number,
         "centroid_x": round(float(x), 3),
         "centroid_y": round(float(y), 3),
@@ -110,6 +111,7 @@ def identity_rows(plan: CohortPlan) -> list[dict[str, Any]]:
                     {
                         "patient": subject.patient,
                         "study_date": f"{date:%Y%m%d}",
+                        "study_uid": plan.study_uid(subject.patient, visit),
                         "lesion": spec.number,
                         "label": 0 if here is None else here.part_of or spec.number,
                         "state": state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from afterglow.errors import AfterglowError
+from afterglow.report.crosswalk import Locate
 
 Row = Mapping[str, Any]
+NAMES = {"patient", "study_date", "study_uid", "lesion"}
 NEEDED = ("patient", "study_date", "lesion", "centroid_x", "centroid_y", "centroid_z")
 
 
@@ -152,15 +154,12 @@ def read_truth(path: Path) -> list[dict[str, Any]]:
             raise AfterglowError(
                 f"the truth file has no column {', '.join(missing)}", where=path.name
             )
-        return [
-            {k: v if k in {"patient", "study_date", "lesion"} else _number(v) for k, v in r.items()}
-            for r in reader
-        ]
+        return [{k: v if k in NAMES else _number(v) for k, v in r.items()} for r in reader]
 
 
 def assess(
     truth: Sequence[Row],
-    locate: Callable[[str, str], tuple[str, str] | None],
+    locate: Locate,
     lesions: Iterable[Row],
     features: Iterable[Row],
     distance: float,
@@ -172,7 +171,7 @@ def assess(
     truth : sequence of mapping
         Rows of the truth file.
     locate : callable
-        Subject and session of a patient and study date; None where the study has none.
+        Subject and session of a row of the truth; None where the study has none.
     lesions, features : iterable of mapping
         Rows of the tables.
     distance : float
@@ -186,11 +185,11 @@ def assess(
 
 def _match(
     row: Row,
-    locate: Callable[[str, str], tuple[str, str] | None],
+    locate: Locate,
     lesions: Sequence[Row],
     distance: float,
 ) -> Row | None:
-    place = locate(str(row["patient"]), str(row["study_date"]))
+    place = locate(row)
     near = [
         (math.dist(_point(row), _point(lesion)), str(lesion["lesion_id"]), lesion)
         for lesion in lesions
