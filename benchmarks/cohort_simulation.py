@@ -19,7 +19,7 @@ import numpy as np
 import sklearn
 
 from afterglow.cohort import validation
-from afterglow.cohort.auc import Estimate, bootstrap_auc, clustered_auc
+from afterglow.cohort.auc import Estimate, bootstrap_auc, clustered_auc, pooled_auc
 from afterglow.cohort.checks import within_center
 from afterglow.cohort.design import Design, center_confounding
 from afterglow.cohort.models import model_spec
@@ -101,7 +101,9 @@ def signal(seed: int, models: tuple[str, ...] = ("logistic",)) -> list[dict[str,
         boot = bootstrap_auc(
             design.y, result.probability, design.patients, strata, samples=300, seed=seed
         )
-        pooled = clustered_auc(design.y, result.probability, design.patients, result.fold)
+        pooled = pooled_auc(
+            design.y, result.probability, design.patients, result.fold, design.centers
+        )
         row = {
             "model": name,
             **interval(within_center(design, result)),

@@ -181,3 +181,20 @@ def test_wilson_and_exact_intervals():
     assert statistics.clopper_pearson(0, 10).high == pytest.approx(1 - 0.025**0.1)
     with pytest.raises(AfterglowError):
         statistics.wilson(3, 2)
+
+
+def test_the_pooled_interval_is_never_narrower_than_that_within_center():
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 300)
+    patients, fold, center = (rng.integers(0, n, 300) for n in (80, 5, 5))
+    score = y + rng.normal(0, 1.5, 300) + center
+    pooled = statistics.pooled_auc(y, score, patients, fold, center)
+    plain = statistics.clustered_auc(y, score, patients, fold)
+    within = statistics.clustered_auc(
+        y, score, patients, [f"{a}/{b}" for a, b in zip(fold, center, strict=True)]
+    )
+    assert pooled.value == plain.value
+    assert pooled.se == max(plain.se, within.se) > plain.se
+    assert pooled.low < plain.low
+    assert pooled.high > plain.high
+    assert statistics.pooled_auc(y, score, patients, fold, np.zeros(300)) == plain

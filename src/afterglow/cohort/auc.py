@@ -98,6 +98,42 @@ def clustered_auc(
     return _on_logit_scale(area, math.sqrt(variance), level)
 
 
+def pooled_auc(
+    y: ArrayLike,
+    score: ArrayLike,
+    cluster: ArrayLike,
+    fold: ArrayLike,
+    center: ArrayLike,
+    level: float = 0.95,
+) -> Estimate:
+    """Return the area over all centers of out-of-fold predictions, lesions of one fold compared.
+
+    Pairs of two centers share what a model has learned of these centers by chance, of which a
+    variance over patients knows nothing: in simulated cohorts with signal such intervals held the
+    truth in 85 % only (docs/cohort-simulations.md). The standard error is therefore never below
+    that of the comparisons within center.
+
+    Parameters
+    ----------
+    y, score, cluster, level
+        As in ``clustered_auc``.
+    fold, center : (n,) array
+        Where each lesion was tested, and where it was scanned.
+
+    Examples
+    --------
+    >>> y, score, patients = [0, 1, 0, 1], [0.1, 0.6, 0.2, 0.3], ["a", "b", "c", "d"]
+    >>> pooled_auc(y, score, patients, [0, 0, 0, 0], ["n", "n", "s", "s"]).value
+    1.0
+    """
+    found = clustered_auc(y, score, cluster, fold, level)
+    pairs = zip(np.asarray(fold).tolist(), np.asarray(center).tolist(), strict=True)
+    within = clustered_auc(y, score, cluster, [f"{a}/{b}" for a, b in pairs], level)
+    if not within.se > found.se or found.value in {0.0, 1.0}:
+        return found
+    return _on_logit_scale(found.value, within.se, level)
+
+
 def compare_auc(
     y: ArrayLike,
     first: ArrayLike,

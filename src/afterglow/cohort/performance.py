@@ -57,18 +57,20 @@ def model_rows(
     """Return the figures of one model and split.
 
     Areas compare lesions of one fold only (``auc``), of one fold and center
-    (``auc_within_center``), of each sufficient center alone (``auc_center:NAME``) and of each
-    sufficient subgroup (``auc_subgroup:NAME``).
+    (``auc_within_center``; ``auc_bootstrap`` with an interval by patients drawn again), of each
+    sufficient center alone (``auc_center:NAME``) and of each sufficient subgroup
+    (``auc_subgroup:NAME``).
     """
     known = np.flatnonzero(np.isfinite(result.probability))
     part, p, fold = design.take(known), result.probability[known], result.fold[known]
-    rows = [_row(result, "auc", statistics.clustered_auc(part.y, p, part.patients, fold), part)]
+    area = statistics.pooled_auc(part.y, p, part.patients, fold, part.centers)
+    rows = [_row(result, "auc", area, part)]
     within = [f"{a}/{b}" for a, b in zip(fold, part.centers, strict=True)]
     area = statistics.clustered_auc(part.y, p, part.patients, within)
     rows.append(_row(result, "auc_within_center", area, part))
     if bootstrap:
         area = statistics.bootstrap_auc(
-            part.y, p, part.patients, fold, samples=bootstrap, seed=seed
+            part.y, p, part.patients, within, samples=bootstrap, seed=seed
         )
         rows.append(_row(result, "auc_bootstrap", area, part, method="patient bootstrap"))
     groups = {f"center:{c}": part.centers == c for c in sorted(set(part.centers.tolist()))}
@@ -169,7 +171,7 @@ def _group_rows(
         here = np.flatnonzero(mask)
         if here.size >= least:
             own = part.take(here)
-            area = statistics.clustered_auc(own.y, p[here], own.patients, fold[here])
+            area = statistics.pooled_auc(own.y, p[here], own.patients, fold[here], own.centers)
             rows.append(_row(result, f"auc_{name}", area, own))
     return rows
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from afterglow.cohort.auc import Estimate, bootstrap_auc, clustered_auc, compare_auc
+from afterglow.cohort.auc import Estimate, bootstrap_auc, clustered_auc, compare_auc, pooled_auc
 from afterglow.cohort.intervals import Proportion, clopper_pearson, wilson
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "compare_auc",
     "confusion",
     "net_benefit",
+    "pooled_auc",
     "predictive_values",
     "wilson",
 ]
