@@ -21,6 +21,7 @@ from afterglow.dicom.deidentify import Secret, load_secret, private_folder, writ
 from afterglow.dicom.digests import replaced_content
 from afterglow.dicom.masks import given_masks
 from afterglow.dicom.result import IndexResult
+from afterglow.dicom.series import FOUND
 from afterglow.dicom.sessions import CenterIndex, Session, reference_sessions, srs_days
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.impact import WITHDRAWN, withdrawn_subjects
@@ -56,24 +57,7 @@ SERIES = pa.schema(
         ("center", pa.string()),
         ("subject", pa.string()),
         ("session", pa.string()),
-        ("vendor", pa.string()),
-        ("class", pa.string()),
-        ("rule", pa.string()),
-        ("confidence", pa.float64()),
-        ("runner_up", pa.string()),
-        ("runner_up_confidence", pa.float64()),
-        ("contrast_rule", pa.string()),
-        ("n_instances", pa.int64()),
-        ("n_volumes", pa.int64()),
-        ("n_incomplete", pa.int64()),
-        ("n_expected", pa.int64()),
-        ("n_positions", pa.int64()),
-        ("n_echoes", pa.int64()),
-        ("frame_times", pa.list_(pa.float64())),
-        ("timing_source", pa.string()),
-        ("timing_disagreement", pa.float64()),
-        ("evaluable", pa.bool_()),
-        ("reason", pa.string()),
+        *FOUND,
         ("status", pa.string()),
         ("skipped", pa.string()),
         ("example_file", pa.string()),
