@@ -22,7 +22,7 @@ from afterglow.cli.driver import (
     run_study,
     with_upstream,
 )
-from afterglow.cli.show import status_rows
+from afterglow.cli.status import status_rows
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
 from afterglow.provenance.dag import Dag, JobId, load_dag

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from afterglow.cli.driver import plan_study
-from afterglow.cli.show import status_rows
+from afterglow.cli.status import status_rows
 from afterglow.errors import AfterglowError
 from afterglow.provenance import catalog, impact
 from afterglow.provenance.audit import verify

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from afterglow.cli.driver import Selection, run_study
-from afterglow.cli.show import status_rows
+from afterglow.cli.status import status_rows
 from afterglow.config import load_study
 from afterglow.phantom.cohort import write_cohort
 from afterglow.provenance.audit import verify

@@ -33,6 +33,6 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=200, soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """Print a value for machines."""
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+def print_json(value: Any, indent: int | None = 1) -> None:
+    """Print a value for machines; without indentation where it may be long."""
+    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")

@@ -1,0 +1,154 @@
+"""How every job of a study stands: sessions by stages, and each failure with its remedy."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from afterglow.errors import AfterglowError
+from afterglow.provenance.dag import ABSENT, ABSENT_STUDY, PLAN, TICKETS, JobId, read_ticket
+from afterglow.provenance.guard import is_held
+from afterglow.provenance.records import unit_name
+from afterglow.provenance.settled import current_rows
+from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
+
+_PLACE = ("stage", "subject", "session")
+_TOLD = ("status", "reason", "detail", "remedy", "problems")
+_NOTHING = ("pending", "", "", "", "[]")
+_SHOWN_UNITS = 200
+_STYLE = {
+    "done": "[green]done[/]",
+    "failed": "[red]failed[/]",
+    "not_evaluable": "[yellow]not evaluable[/]",
+    "running": "[cyan]running[/]",
+    "pending": "[dim]-[/]",
+}
+
+
+def status_rows(root: Path) -> list[dict[str, Any]]:
+    """Return one entry per job of the plan: stage, unit, status, reason and remedy.
+
+    What is recorded is told as it stands; whether it is still current is for `plan` and `verify`.
+    """
+    known = _absent(root)
+    for row in current_rows(root, (*_PLACE, *_TOLD)):
+        stage, subject, session, *told = row.values()
+        known[stage, subject, session] = tuple(told)
+    known |= dict.fromkeys(_at_work(root), ("running", *_NOTHING[1:]))
+    rows = []
+    for place in planned_places(root):
+        status, reason, detail, remedy, problems = known.get(place, _NOTHING)
+        rows.append(
+            {
+                "stage": place[0],
+                "subject": place[1],
+                "session": place[2],
+                "status": status,
+                "reason": reason,
+                "detail": detail,
+                "remedy": remedy,
+                "problems": [] if problems == "[]" else json.loads(problems),
+            }
+        )
+    return rows
+
+
+def planned_places(root: Path) -> list[JobId]:
+    """Return stage, subject and session of every job of the plan, without working out keys."""
+    import pyarrow.parquet as pq
+
+    if not (root / PLAN).exists():
+        raise AfterglowError(
+            "the study has no plan yet", where=str(PLAN), remedy="run `afterglow index STUDY`"
+        )
+    columns = ["subject", "session", "status"]
+    plan = pq.ParquetFile(root / PLAN).read(columns=columns).to_pylist()
+    units = sorted((r["subject"], r["session"]) for r in plan if r["status"] == "planned")
+    subjects = sorted({subject for subject, _ in units})
+    places: list[JobId] = [(stage, *unit) for unit in units for stage in SESSION_STAGES]
+    places += [(stage, subject, None) for subject in subjects for stage in SUBJECT_STAGES]
+    return places + [(stage, None, None) for stage in STUDY_STAGES]
+
+
+def _at_work(root: Path) -> set[JobId]:
+    """Return the jobs that a live process holds."""
+    found: set[JobId] = set()
+    for ticket in (root / TICKETS).glob("[!.]*.json"):
+        if is_held(root, ticket.stem):
+            job = read_ticket(root, ticket.stem)
+            if job is not None:
+                found.add(job.id)
+    return found
+
+
+def _absent(root: Path) -> dict[JobId, tuple[str, ...]]:
+    """Return what the last run says of the jobs that left no result."""
+    files = [root / ABSENT, root / ABSENT_STUDY]
+    found = [job for f in files if f.exists() for job in json.loads(f.read_text(encoding="utf-8"))]
+    return {
+        (job["stage"], job["subject"], job["session"]): (
+            *("failed", "killed", f"{job['cause']} ({job['log']})", job["remedy"], "[]"),
+        )
+        for job in found
+    }
+
+
+def show_status(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Print sessions by stages (counts where they are many), then every failure with its remedy."""
+    for stages in (SESSION_STAGES, SUBJECT_STAGES, STUDY_STAGES):
+        mine = [row for row in rows if row["stage"] in stages]
+        many = len(mine) > _SHOWN_UNITS * len(stages)
+        console.print(_counts(stages, mine) if many else _grid(stages, mine))
+    for row in rows:
+        if row["status"] in {"failed", "not_evaluable"} or row["problems"]:
+            _show_trouble(console, row)
+
+
+def _grid(stages: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("")
+    for stage in stages:
+        table.add_column(stage)
+    units: dict[str, dict[str, str]] = {}
+    for row in rows:
+        unit = unit_name(row["subject"], row["session"])
+        units.setdefault(unit, {})[row["stage"]] = row["status"]
+    for unit, found in sorted(units.items()):
+        table.add_row(unit, *(_STYLE[found[stage]] for stage in stages))
+    return table
+
+
+def _counts(stages: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
+    """Return how many units of each stage ended how: a thousand rows are for `--json`."""
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column(f"{len(rows) // len(stages)} units")
+    for stage in stages:
+        table.add_column(stage)
+    counts = Counter((row["stage"], row["status"]) for row in rows)
+    for status, look in _STYLE.items():
+        numbers = [counts[stage, status] for stage in stages]
+        if any(numbers):
+            table.add_row(look, *(str(number) for number in numbers))
+    return table
+
+
+def _show_trouble(console: Console, row: dict[str, Any]) -> None:
+    unit = unit_name(row["subject"], row["session"])
+    if row["status"] == "failed":
+        console.print(f"[red]failed[/] {row['stage']} {unit}: {row['detail']}", highlight=False)
+        if row["remedy"]:
+            console.print(f"  remedy: {row['remedy']}", highlight=False)
+    elif row["status"] == "not_evaluable":
+        text = row["reason"] + (f": {row['detail']}" if row["detail"] else "")
+        console.print(f"[yellow]not evaluable[/] {row['stage']} {unit}: {text}", highlight=False)
+    for problem in row["problems"]:
+        console.print(
+            f"[red]problem[/] {row['stage']} {unit}: {problem['what']}: {problem['cause']}\n"
+            f"  remedy: {problem['remedy']}",
+            highlight=False,
+        )
