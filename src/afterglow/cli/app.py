@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from afterglow import __version__
-from afterglow.cli import ledger, standalone, view
+from afterglow.cli import decide, ledger, standalone, view
 from afterglow.cli.common import JsonOption, StudyArgument, console, open_study, print_json
 from afterglow.errors import AfterglowError, ExitCode
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 
 standalone.register(app)
 ledger.register(app)
+decide.register(app)
 view.register(app)
 
 

@@ -209,8 +209,8 @@ def _rebuild(
     plan.sort(key=lambda row: (row["center"], row["subject"], row["session"]))
     counts["manifests_written"] = _write_sessions(study, private, sessions, plan)
     series_rows.sort(key=lambda r: (r["center"], r["subject"], r["session"], r["series_key"]))
-    _write_table(study.out / "index" / "series.parquet", series_rows, SERIES)
-    _write_table(study.out / "index" / "plan.parquet", plan, PLAN)
+    write_table(study.out / "index" / "series.parquet", series_rows, SERIES)
+    write_table(study.out / "index" / "plan.parquet", plan, PLAN)
     counts["series"], counts["sessions"] = len(series_rows), len(plan)
     result.plan, result.series, result.counts = plan, series_rows, dict(counts)
     _remember(private, state, result, sessions)
@@ -252,7 +252,7 @@ def _write_sessions(
     return written
 
 
-def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write a table where its bytes change."""
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")

@@ -1,0 +1,134 @@
+"""What a person decides is written down once, understood before it stands, and planned for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from afterglow.cli.app import app
+from afterglow.cli.driver import plan_study
+from afterglow.dicom.index import build_index
+from afterglow.errors import AfterglowError
+from afterglow.lesions.corrections import read_corrections
+from afterglow.lesions.decisions import append_decision
+from fake_study import FakeStudy, finish_in_process, make_fake_study
+from ingest_dicom import DSC, T1W, T1W_CE, write_study
+
+ROW = {
+    "subject": "s1",
+    "session": "v2",
+    "target": "lesion/2",
+    "decision": "same_as v1/1",
+    "file": "",
+    "rater": "reader-1",
+    "date": "20201213",
+    "reason": 'same place, "core"',
+}
+
+
+def test_a_row_is_added_and_what_stood_there_stays(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    append_decision(path, ROW)
+    assert path.read_text().splitlines()[0] == ",".join(ROW)
+    before = path.read_bytes().rstrip(b"\n")
+    path.write_bytes(before)
+    append_decision(path, {**ROW, "target": "lesion/3", "decision": "new"})
+    assert path.read_bytes().startswith(before + b"\n")
+    found = read_corrections(path, "s1")
+    assert [(c.node, c.verdict, c.other) for c in found] == [
+        (("v2", 2), "same_as", ("v1", 1)),
+        (("v2", 3), "new", None),
+    ]
+
+
+def test_the_sites_own_order_of_columns_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    path.write_text("\ufeffdecision,target,session,subject,rater,date,reason,note\r\n")
+    append_decision(path, ROW)
+    expected = 'same_as v1/1,lesion/2,v2,s1,reader-1,20201213,"same place, ""core""",'
+    assert path.read_text(encoding="utf-8-sig").splitlines()[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "brain"}, "no stage understands a decision on `brain`"),
+        ({"decision": "same as v1/1"}, "row 1 of the decisions file is not understood"),
+    ],
+)
+def test_a_decision_that_nothing_follows_from_is_refused(
+    tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(AfterglowError, match=message):
+        append_decision(tmp_path / "decisions.csv", {**ROW, **change})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_the_column_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    path.write_text("subject,session,target,decision\n")
+    with pytest.raises(AfterglowError, match="has no column rater, date, reason"):
+        append_decision(path, ROW)
+    assert path.read_text() == "subject,session,target,decision\n"
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStudy:
+    fake = make_fake_study(tmp_path / "study")
+    monkeypatch.setenv("AFTERGLOW_RESOURCES", str(fake.resources))
+    return fake
+
+
+def test_decide_says_what_the_decision_makes_run(study: FakeStudy) -> None:
+    words = ["s1", "20190301", "lesion/1", "new", "--rater", "reader-1", "--reason", "it is"]
+    refused = CliRunner().invoke(app, ["decide", str(study.study_file), *words])
+    assert "the study names no decisions file" in str(refused.exception)
+    content = yaml.safe_load(study.study_file.read_text())
+    study.study_file.write_text(yaml.safe_dump({**content, "decisions": "decisions.csv"}))
+    finish_in_process(study)
+    done = CliRunner().invoke(app, ["decide", str(study.study_file), *words, "--json"])
+    told = json.loads(done.stdout)
+    assert Counter(job["stage"] for job in told["jobs"]) == {
+        "identity": 2, "stories": 2, "tables": 1, "cohort": 1, "study_report": 1
+    }  # fmt: skip
+    assert told["row"]["date"].isdigit()
+    assert len(read_corrections(study.folder / "decisions.csv", "s1")) == 1
+    words[1] = "20200101"
+    refused = CliRunner().invoke(app, ["decide", str(study.study_file), *words])
+    assert "no session 20200101 of subject s1" in str(refused.exception)
+
+
+def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "incoming"
+    for number, date in enumerate(("20190304", "20190801", "20200101"), start=1):
+        both = [DSC] if number == 3 else [T1W, DSC, T1W_CE]
+        small = [replace(s, n_slices=20 if s.kind == "3D" else 2) for s in both]
+        write_study(folder / date, small, date=date, study=number)
+    center = {"name": "north", "dicom": ["incoming"]}
+    study_file = tmp_path / "study.yaml"
+    study_file.write_text(yaml.safe_dump({"study": "t", "out": "out", "centers": [center]}))
+    study = FakeStudy(tmp_path).load()
+    plan = {row["arrival"]: row for row in build_index(study).plan}
+    assert plan[1]["is_reference"]
+    subject, second = plan[2]["subject"], plan[2]["session"]
+    words = ["reference", str(study_file), subject]
+    refused = CliRunner().invoke(app, [*words, plan[3]["session"]])
+    assert "cannot be a reference" in str(refused.exception)
+    done = CliRunner().invoke(app, [*words, second, "--json"])
+    told = json.loads(done.stdout)
+    assert (told["old"], told["new"]) == (plan[1]["session"], second)
+    write_study(folder / "late", small, date="20200301", study=4)
+    for rows in (pq.read_table(study.out / "index/plan.parquet").to_pylist(),
+                 build_index(study).plan):  # fmt: skip
+        assert {row["reference_session"] for row in rows} == {second}
+        assert [row["session"] for row in rows if row["is_reference"]] == [second]
+    dag, _ = plan_study(study)
+    first = dag.of("anat", subject, plan[1]["session"])
+    assert ("anat", subject, second) in first.upstream
