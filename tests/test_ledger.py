@@ -21,7 +21,7 @@ from afterglow.provenance.audit import verify
 from afterglow.provenance.compare import compare_files
 from afterglow.provenance.dag import load_dag
 from afterglow.provenance.diff import diff_studies
-from afterglow.provenance.records import read_states
+from afterglow.provenance.records import read_record, read_states
 from afterglow.provenance.replay import find_record, replay
 from afterglow.provenance.settled import current_rows
 from fake_study import FakeStudy, finish_in_process, make_fake_study
@@ -53,6 +53,20 @@ def catalogued(study: FakeStudy) -> list[str]:
     table = catalog.read(study.out, "records", ["key"])
     assert table is not None
     return sorted(table.column("key").to_pylist())
+
+
+def test_a_record_names_seeds_threads_and_processor(study: FakeStudy) -> None:
+    dag = load_dag(study.load())
+    seeds = {"anat": {"anat.seed": 1}, "cohort": {"cohort.seed": 20170}, "dsc": {}}
+    for job in dag.jobs.values():
+        record = read_record(study.out, job.key)
+        assert record is not None
+        run = record["run"]
+        assert run["threads"] == 1
+        assert len(run["processor"]) > 2
+        hash_seed = {"python_hash": os.environ.get("PYTHONHASHSEED")}
+        if job.stage in seeds:
+            assert run["seeds"] == seeds[job.stage] | hash_seed
 
 
 STUDY = {("tables", None, None), ("cohort", None, None), ("study_report", None, None)}

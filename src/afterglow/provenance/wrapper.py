@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
-import resource as process_resource
 import shutil
 import sys
 import time
@@ -15,14 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from afterglow import __version__
 from afterglow.config import Study, load_study
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.provenance import guard, store
 from afterglow.provenance.closure import cached_code_digests
 from afterglow.provenance.dag import CODE, PlannedJob, load_dag, read_ticket
-from afterglow.provenance.digest import file_digest, stat_token
 from afterglow.provenance.job import Job, State
+from afterglow.provenance.recording import job_record, run_facts
 from afterglow.provenance.records import (
     dump_state,
     input_results,
@@ -133,18 +130,18 @@ def _run(
     scratch.mkdir(parents=True)
     job = _job(study, planned, scratch, threads)
     state = _attempt(job, main, study)
-    facts = {**_run_facts(job, started), "waited": waited, "asked": asked}
+    facts = {**run_facts(job, started), "waited": waited, "asked": asked}
     if state.done:
         try:
             near = store.bring_near(root, scratch, planned.key)
-            record = _record(near, job, planned, state, facts)
+            record = job_record(near, job, planned, state, facts)
             store.publish(root, near, state, record)
             return _finish(root, planned, state)
         except OSError as error:
             _say(traceback.format_exc(), study)
             state = _unexpected(job, error, study)
     shutil.rmtree(scratch, ignore_errors=True)
-    write_record(root, _record(scratch, job, planned, state, facts))
+    write_record(root, job_record(scratch, job, planned, state, facts))
     return _finish(root, planned, state)
 
 
@@ -244,66 +241,6 @@ def _finish(root: Path, planned: PlannedJob, state: State) -> State:
     write_atomically(path, dump_state(state))
     path.with_suffix(".superseded").unlink(missing_ok=True)
     return state
-
-
-def _record(
-    made: Path, job: Job, planned: PlannedJob, state: State, facts: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the record of a job whose outputs lie below ``made``."""
-    root = job.root
-    results = {s.key: result_digest(s) for states in job.upstream.values() for s in states}
-    inputs = [
-        {
-            **dict(zip(("stage", "subject", "session"), upstream, strict=True)),
-            "record_id": planned.upstream_key(upstream),
-            "result": results[planned.upstream_key(upstream)],
-        }
-        for upstream in planned.upstream
-    ]
-    files = {name: file_digest(root / name) for name in planned.files}
-    for name, digest in files.items():
-        kept = root / "ledger" / "manifests" / f"{digest}.json"
-        if name.startswith("index/manifests/") and not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, kept)
-    return {
-        "key": planned.key,
-        "record_id": planned.key,
-        "stage": planned.stage,
-        "subject": planned.subject,
-        "session": planned.session,
-        "center": planned.center,
-        "status": state.status,
-        "reason": state.reason,
-        "detail": state.detail,
-        "remedy": state.remedy,
-        "problems": [vars(problem) for problem in state.problems],
-        "outputs": [
-            {"path": path, "sha256": digest, "size": (made / path).stat().st_size}
-            for path, digest in sorted(state.outputs.items())
-        ],
-        "stats": {path: stat_token(made / path) for path in sorted(state.outputs)},
-        "inputs": {"records": inputs, "files": files, "read": sorted(job.read)},
-        "parts": dict(planned.parts),
-        "run": {**facts, "warnings": state.warnings},
-    }
-
-
-def _run_facts(job: Job, started: float) -> dict[str, Any]:
-    usage = process_resource.getrusage(process_resource.RUSAGE_SELF)
-    children = process_resource.getrusage(process_resource.RUSAGE_CHILDREN)
-    return {
-        "host": platform.node(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": round(time.time() - started, 3),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime + children.ru_utime, 3),
-        "peak_memory_mb": round(max(usage.ru_maxrss, children.ru_maxrss) / 1024, 1),
-        "scheduler_id": os.environ.get("SLURM_JOB_ID"),
-        "threads": job.threads,
-        "python": platform.python_version(),
-        "afterglow": __version__,
-        "git_commit": os.environ.get("AFTERGLOW_GIT_COMMIT"),
-    }
 
 
 def _scrub(text: str, study: Study) -> str:
