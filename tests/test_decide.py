@@ -13,13 +13,14 @@ import yaml
 from typer.testing import CliRunner
 
 from afterglow.cli.app import app
-from afterglow.cli.driver import plan_study
+from afterglow.config import load_study
 from afterglow.dicom.index import build_index
 from afterglow.errors import AfterglowError
 from afterglow.lesions.corrections import read_corrections
 from afterglow.lesions.decisions import append_decision
+from afterglow.provenance.dag import load_dag
 from fake_study import FakeStudy, finish_in_process, make_fake_study
-from ingest_dicom import DSC, T1W, T1W_CE, write_study
+from ingest_dicom import DSC, T1W, write_study
 
 ROW = {
     "subject": "s1",
@@ -105,16 +106,17 @@ def test_decide_says_what_the_decision_makes_run(study: FakeStudy) -> None:
     assert "no session 20200101 of subject s1" in str(refused.exception)
 
 
+@pytest.mark.usefixtures("study")
 def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
     folder = tmp_path / "incoming"
     for number, date in enumerate(("20190304", "20190801", "20200101"), start=1):
-        both = [DSC] if number == 3 else [T1W, DSC, T1W_CE]
-        small = [replace(s, n_slices=20 if s.kind == "3D" else 2) for s in both]
+        small = [replace(DSC, times=[1.5 * n for n in range(20)], n_slices=2)]
+        small += [replace(T1W, n_slices=20)] if number < 3 else []
         write_study(folder / date, small, date=date, study=number)
     center = {"name": "north", "dicom": ["incoming"]}
     study_file = tmp_path / "study.yaml"
     study_file.write_text(yaml.safe_dump({"study": "t", "out": "out", "centers": [center]}))
-    study = FakeStudy(tmp_path).load()
+    study = load_study(study_file)
     plan = {row["arrival"]: row for row in build_index(study).plan}
     assert plan[1]["is_reference"]
     subject, second = plan[2]["subject"], plan[2]["session"]
@@ -129,6 +131,5 @@ def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
                  build_index(study).plan):  # fmt: skip
         assert {row["reference_session"] for row in rows} == {second}
         assert [row["session"] for row in rows if row["is_reference"]] == [second]
-    dag, _ = plan_study(study)
-    first = dag.of("anat", subject, plan[1]["session"])
+    first = load_dag(study).of("anat", subject, plan[1]["session"])
     assert ("anat", subject, second) in first.upstream
