@@ -75,6 +75,11 @@ def batches(root: Path, name: str, columns: list[str]) -> Iterator[Any]:
             yield from file.iter_batches(batch_size=50_000, columns=columns)
 
 
+def numbers(table: pa.Table, name: str) -> NDArray[Any]:
+    """Return a column of whole numbers; pyarrow's own way to numpy would import pandas."""
+    return np.from_dlpack(table.column(name).combine_chunks())
+
+
 def outputs_of(root: Path, keys: Iterable[str]) -> list[tuple[int, str, str, list[int]]]:
     """Return what some records say they wrote: short id, path, sha256, size with time and inode.
 
@@ -263,8 +268,7 @@ def _edges(segment: Path) -> tuple[Ids, Ids]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(segment / "edges.parquet")
-    parents = table.column("parent").to_numpy()
-    return np.asarray(parents, np.uint64), np.asarray(table.column("child").to_numpy(), np.uint64)
+    return numbers(table, "parent"), numbers(table, "child")
 
 
 def _children(parents: Ids, children: Ids, wanted: Ids) -> Ids:
@@ -294,7 +298,7 @@ def _merge(root: Path) -> None:
         parts = []
         for order, segment in enumerate(segments):
             table = pq.read_table(segment / f"{name}.parquet")
-            mine = np.isin(table.column(owner).to_numpy(), standing[order])
+            mine = np.isin(numbers(table, owner), standing[order])
             parts.append(table.filter(pa.array(mine)))
         write_table(pa.concat_tables(parts).sort_by(column), scratch / f"{name}.parquet")
     scratch.replace(root / CATALOG / f"{int(segments[-1].name) + 1:06d}")
@@ -309,7 +313,7 @@ def _standing_in(segments: list[Path]) -> list[Ids]:
     later = np.empty(0, dtype=np.uint64)
     standing: list[Ids] = []
     for segment in reversed(segments):
-        ids = pq.read_table(segment / "records.parquet", columns=["id"]).column("id").to_numpy()
+        ids = numbers(pq.read_table(segment / "records.parquet", columns=["id"]), "id")
         standing.append(np.setdiff1d(ids, later))
         later = np.union1d(later, ids)
     return standing[::-1]

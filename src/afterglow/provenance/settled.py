@@ -7,19 +7,17 @@ import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afterglow.provenance.catalog import CATALOG, outputs_of, short_id, write_table
+from afterglow.provenance.catalog import CATALOG, numbers, outputs_of, short_id, write_table
 from afterglow.provenance.dag import JobId
 from afterglow.provenance.job import State
 from afterglow.provenance.records import STATES, read_state
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SNAPSHOT = CATALOG / "states.parquet"
 _TOKEN = ("size", "mtime", "inode")
@@ -92,24 +90,20 @@ def _unmoved(
     if (root / SNAPSHOT).exists():
         # By column and without the dataset machinery: rows of 60,000 states take seconds.
         table = pq.ParquetFile(root / SNAPSHOT).read(columns=list({"path", *_TOKEN, *names}))
-        spot = {path: number for number, path in enumerate(_values(table, "path"))}
+        spot = {path: number for number, path in enumerate(table.column("path").to_pylist())}
         place = np.fromiter((spot.get(path, -1) for path in paths), np.int64, len(paths))
-        known = np.stack([table.column(name).to_numpy() for name in _TOKEN], axis=1)
+        known = np.stack([numbers(table, name) for name in _TOKEN], axis=1)
         same = place >= 0
         same[same] = (known[place[same]] == tokens[same]).all(axis=1)
-        kept = table.take(place[same])
-        columns = [_values(kept, name) for name in names]
+        kept = np.zeros(len(table), dtype=bool)
+        kept[place[same]] = True
+        columns = [list(compress(table.column(name).to_pylist(), kept)) for name in names]
     moved = []
     for number in np.flatnonzero(~same):
         state = read_state(root / paths[number])
         if state is not None:
             moved.append((paths[number], tuple(tokens[number].tolist()), state))
     return columns, moved
-
-
-def _values(table: pa.Table, name: str) -> list[Any]:
-    values: list[Any] = table.column(name).to_numpy().tolist()
-    return values
 
 
 def _state_files(root: Path) -> tuple[list[str], NDArray[np.int64]]:

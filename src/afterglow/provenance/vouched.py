@@ -98,7 +98,7 @@ def _catalogued(root: Path) -> Standing:
         (
             np.array(piece.column("key").to_pylist(), dtype=kind),
             np.array(piece.column("digest").to_pylist(), dtype=kind),
-            np.stack([piece.column(name).to_numpy() for name in names], axis=1),
+            np.stack([np.from_dlpack(piece.column(name)) for name in names], axis=1),
         )
         for piece in batches(root, "records", ["key", "digest", *names])
     ]
