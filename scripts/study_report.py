@@ -16,7 +16,7 @@ from afterglow.report.study import story_path, study_page
 
 TABLES = (
     *("sessions", "lesions", "features", "rules", "performance", "feature_tests"),
-    *("flow", "failures", "predictions"),
+    *("flow", "failures", "predictions", "therapies"),
 )
 # The page shows medians; a large study's features table holds millions of other rows.
 FILTERS = {

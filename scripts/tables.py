@@ -23,6 +23,7 @@ from afterglow.tables.models import (
     WideRow,
 )
 from afterglow.tables.study import StudyStates
+from afterglow.tables.therapies import TherapyRow, therapy_rows
 from afterglow.tables.write import write_sorted, write_table
 
 
@@ -33,9 +34,14 @@ def main(job: Job) -> None:
     study = StudyStates(plan, job.upstream)
     identities = read_identities(study, job.path)
     people = _people(job, plan)
-    rows, days = _lesions(job, study, identities, people)
+    treatment = clinical.read_rows(job.study.clinical, people, "clinical")
+    rows, treated = _lesions(job, study, identities, people, treatment)
+    days = _days_from_srs(people, treated)
     _sessions(job, study, rows, days)
     write_table(rows, LesionRow, _out(job, "lesions"))
+    centers = {subject: study.center_of(subject) for subject in study.by_subject}
+    srs = {subject: own.srs for (subject, lesion), own in treated.items() if lesion is None}
+    write_table(therapy_rows(treatment, centers, srs), TherapyRow, _out(job, "therapies"))
     write_table(identities.edges, EdgeRow, _out(job, "edges"))
     failures = list(sessions.failure_rows(study, _absent(job)))
     write_table(failures, FailureRow, _out(job, "failures"))
@@ -86,14 +92,16 @@ def _order(study: StudyStates) -> dict[tuple[str, str], int]:
 
 
 def _lesions(
-    job: Job, study: StudyStates, identities: Identities, people: clinical.People
-) -> tuple[list[dict[str, Any]], dict[tuple[str, str], float]]:
-    """Return rows of `lesions`, and days from the subject's first radiosurgery by session."""
+    job: Job,
+    study: StudyStates,
+    identities: Identities,
+    people: clinical.People,
+    treatment: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], clinical.Treated]:
+    """Return rows of `lesions`, and the radiosurgery of lesions and subjects."""
     rows = courses.measured_rows(study, identities, job.path)
     places = courses.places_of(rows)
-    treated = clinical.treatments(
-        clinical.read_rows(job.study.clinical, people, "clinical"), places, people
-    )
+    treated = clinical.treatments(treatment, places, people)
     given = clinical.read_rows(job.study.outcomes, people, "outcomes")
     labels, lost = clinical.outcomes(given, places, people)
     if lost:
@@ -103,12 +111,19 @@ def _lesions(
     order, noise = _order(study), job.study.tables.repeatability
     courses.add_responses(rows, order, courses.settings_of(job.study.tables))
     courses.add_growth(rows, order, _days(people), noise)
+    return rows, treated
+
+
+def _days_from_srs(
+    people: clinical.People, treated: clinical.Treated
+) -> dict[tuple[str, str], float]:
+    """Return days from the subject's first radiosurgery by session."""
     days = {}
     for (subject, session), day in people.dates.items():
         own = treated.get((subject, None))
         if own is not None and own.srs is not None:
             days[subject, session] = float((day - own.srs).days)
-    return rows, days
+    return days
 
 
 def _sessions(

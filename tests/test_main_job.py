@@ -150,11 +150,20 @@ def test_every_number_of_every_table_leads_to_its_leaves(demo: Demo) -> None:
                     assert not any(node.get("missing") for node in found.nodes)
                     known[same] = {leaf["kind"] for leaf in found.leaves}
                 told = column in {"outcome_days_from_srs", "prescribed_dose", "fractions"}
+                told |= path.stem == "therapies"
                 wanted = {"site_file"} if told else {"instance"}
                 wanted |= {"rule"} if row.get("rule_id") else set()
                 assert wanted <= known[same], (path.stem, column, row)
     assert walked["features"] > 50_000
-    assert {"lesions", "features_wide", "rules", "sessions", "curves", "edges"} <= walked.keys()
+    assert {
+        "lesions",
+        "features_wide",
+        "rules",
+        "sessions",
+        "curves",
+        "edges",
+        "therapies",
+    } <= walked.keys()
 
 
 def test_every_perfusion_value_says_what_it_rests_on(demo: Demo) -> None:

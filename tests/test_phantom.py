@@ -167,7 +167,13 @@ def test_tables_name_every_lesion_and_label(study: Path) -> None:
         labels = {row["label"] for row in csv.DictReader(stream)}
     assert labels == {"progression", "treatment_effect"}
     with (study / "clinical.csv").open(encoding="utf-8") as stream:
-        assert len(list(csv.DictReader(stream))) == len(_truth(study)) == 3
+        rows = list(csv.DictReader(stream))
+    assert len([row for row in rows if row["lesion"]]) == len(_truth(study)) == 3
+    therapies = {row["therapy"]: row for row in rows if row["therapy"]}
+    assert set(therapies) == {"pembrolizumab", "dexamethasone"}
+    assert therapies["dexamethasone"]["therapy_end_date"] == "20190327"
+    assert therapies["pembrolizumab"]["therapy_end_date"] == ""
+    assert therapies["pembrolizumab"]["srs_date"] == ""
 
 
 def _digests(root: Path) -> dict[str, str]:

@@ -255,6 +255,69 @@ def test_the_dose_is_that_of_the_last_session():
     assert "limits of repeatability" not in text
 
 
+GIVEN = [
+    {"subject": "a", "therapy": name, "interval": 1, "start_days_from_srs": start,
+     "end_days_from_srs": end, "reason": reason}
+    for name, start, end, reason in (
+        ("osimertinib", -60.0, 40.0, ""),
+        ("pembrolizumab", 47.0, None, "no_end_date"),
+        ("radium", 5.0, 1.0, "end_before_start"),
+        ("cisplatin", -700.0, -600.0, ""),
+    )
+]  # fmt: skip
+
+
+def bars(html, name):
+    """Return the x of the corners of every bar of a therapy, and its title."""
+    found = re.findall(r'<polygon class="interval" points="([^"]*)"><title>([^<]*)', html)
+    return [
+        ([float(p.split(",")[0]) for p in points.split()], title)
+        for points, title in found
+        if title.startswith(name)
+    ]
+
+
+def test_therapies_are_bars_over_the_course_with_words_and_a_table():
+    (facts,) = lesion_facts(tables() | {"therapies": GIVEN}, {}).values()
+    html = lesion_page(facts, study="x", titles={}, repeatability={}, ranges={})
+    found = Outline(html)
+    assert found.faults == []
+    # Three charts have a value, and a lane for each of the two therapies within their days.
+    assert len(bars(html, "osimertinib")) == len(bars(html, "pembrolizumab")) == 3
+    assert bars(html, "cisplatin") == bars(html, "radium") == []
+    (first, title), (later, open_title) = bars(html, "osimer")[0], bars(html, "pembro")[0]
+    assert (title, open_title) == ("osimertinib: -60 to 40", "pembrolizumab: 47 to ?")
+    # The axis begins after day -60: the bar is pointed at its left, and ends at its day.
+    assert min(first) < first[0] == first[4]
+    assert first[1] == first[2] == max(first)
+    assert max(later) > later[1]
+    scale = re.search(r'cx="([\d.]+)" cy="[\d.]+" r="3.4"/></g></svg>', html)
+    day_90 = float(scale[1])
+    per_day = (day_90 - first[1]) / 50.0
+    assert later[0] == pytest.approx(day_90 - 43.0 * per_day, abs=0.2)
+    assert "osimertinib from day -60 to day 40; pembrolizumab from day 47, no end recorded" in html
+    assert "osimertinib -60 40" in found.plain
+    assert "pembrolizumab 47 – no end is recorded" in found.plain
+    assert "radium 5 1 ends before it starts: not drawn" in found.plain
+    assert "cisplatin -700 -600" in found.plain
+
+
+def test_therapies_follow_the_radiosurgery_of_the_lesion_and_need_days():
+    content = tables() | {"therapies": GIVEN[:1]}
+    for row in content["lesions"]:
+        row["days_from_srs"] -= 30.0
+    (facts,) = lesion_facts(content, {}).values()
+    html = lesion_page(facts, study="x", titles={}, repeatability={}, ranges={})
+    assert bars(html, "osimertinib")[0][1] == "osimertinib: -90 to 10"
+    for row in (*content["lesions"], *content["sessions"]):
+        row["days_from_srs"] = None
+    (facts,) = lesion_facts(content, {}).values()
+    html = lesion_page(facts, study="x", titles={}, repeatability={}, ranges={})
+    assert bars(html, "osimertinib") == []
+    text = Outline(html).plain
+    assert "Days from the subject's radiosurgery. Therapy From To Remark osimertinib -60 40" in text
+
+
 def test_pictures_stand_on_the_page_with_text_and_a_range():
     tile = {"tiles": {"rCBV": "derivatives/sub-a/figures/x.png"}, "outline": "M1 1Z", "label": 1}
     html = story(L001={"extent": 64.0, "center": [0, 0, 0], "sessions": {"s2": tile}})

@@ -33,7 +33,7 @@ def rows(tables, table, **where):
 
 def test_every_table_is_there_with_its_schema(tables):
     names = {"sessions", "lesions", "edges", "features", "features_wide", "curves"}
-    names |= {"failures"}
+    names |= {"failures", "therapies"}
     assert set(tables) == names
     assert tables["features"].schema.equals(arrow_schema(FeatureRow))
     assert tables["lesions"].schema.equals(arrow_schema(LesionRow))

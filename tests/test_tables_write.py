@@ -19,6 +19,7 @@ from afterglow.tables.digest import content_digest
 from afterglow.tables.models import MODELS, EdgeRow, FlowRow, LesionRow, WideRow
 from afterglow.tables.read import read_table
 from afterglow.tables.rows import SCHEMA_VERSION, arrow_schema
+from afterglow.tables.therapies import TherapyRow, therapy_rows
 from afterglow.tables.wide import pivot
 from afterglow.tables.write import write_arrow, write_sorted, write_table
 
@@ -206,6 +207,37 @@ def test_contradicting_outcomes_are_counted():
     assert found["aa", "L001"].label == "progression"
     assert found["aa", "L001"].blinded is True
     assert lost == 2
+
+
+def test_therapies_are_days_from_srs_and_change_no_dose(tmp_path):
+    path = tmp_path / "clinical.csv"
+    path.write_text(
+        "patient,center,lesion,srs_date,dose_gy,therapy,therapy_start_date,therapy_end_date\n"
+        "P1,north,1,20190305,20,osimertinib,20190101,20190404\n"
+        "P1,north,2,20190305,20,osimertinib,2019-01-01,2019-04-04\n"
+        "P1,north,,,,osimertinib,20190501,\n"
+        "P1,north,,,,dexamethasone,20190305,20190301\n"
+        "P1,north,,,,bevacizumab,,20190310\n"
+        "P1,south,,,,radium,20190310,20190311\n"
+        "Q,north,1,,,cisplatin,20190310,20190311\n"
+    )
+    rows = clinical.read_rows(path, PEOPLE, "clinical")
+    treated = clinical.treatments(rows, PLACES, PEOPLE)
+    assert treated["aa", None].dose == treated["aa", "L002"].dose == 20.0
+    assert ("bb", None) not in treated
+    srs = {subject: own.srs for (subject, lesion), own in treated.items() if lesion is None}
+    found = therapy_rows(rows, {"aa": "north", "bb": "south"}, srs)
+    names = ("subject", "therapy", "interval", "start_days_from_srs", "end_days_from_srs", "reason")
+    assert [tuple(row[n] for n in names) for row in found] == [
+        ("aa", "bevacizumab", 1, None, 5.0, "no_start_date"),
+        ("aa", "dexamethasone", 1, 0.0, -4.0, "end_before_start"),
+        ("aa", "osimertinib", 1, -63.0, 30.0, ""),
+        ("aa", "osimertinib", 2, 57.0, None, "no_end_date"),
+        ("bb", "radium", 1, None, None, "no_srs_date"),
+    ]
+    written = write_table(found, TherapyRow, tmp_path / "therapies.parquet")
+    assert written.num_rows == 5
+    assert therapy_rows(rows, {"bb": "south"}, srs) == found[4:]
 
 
 # The columns of `edges` in schema version 1.0.0.

@@ -24,7 +24,7 @@ centers:
     # hematocrit: 0.42
     # masks: masks-north.csv # patient, study_date, file, rater
 
-# clinical: clinical.csv # patient, srs_date, dose_gy, fractions, histology
+# clinical: clinical.csv # patient, srs_date, dose_gy, fractions, histology; therapy and its dates
 # outcomes: outcomes.csv # patient, lesion, label, basis, date, blinded
 # decisions: decisions.csv # manual decisions, all recorded
 """

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from afterglow.phantom.plan import CenterPlan, CohortPlan, SubjectPlan
 
+# Therapy beside radiosurgery: from and to, in days from it; None where the site's file has no end.
+_THERAPIES: dict[str, tuple[tuple[str, int, int | None], ...]] = {
+    "NORTH-0001": (("pembrolizumab", 14, None), ("dexamethasone", -2, 21)),
+    "NORTH-0002": (
+        ("ipilimumab and nivolumab", 10, 73),
+        ("dexamethasone", -3, 12),
+        ("dexamethasone", 80, 101),
+    ),
+    "SOUTH-0001": (("osimertinib", -60, 95), ("bevacizumab", 98, None)),
+    "WEST-0002": (("dabrafenib and trametinib", -120, 40), ("pembrolizumab", 47, None)),
+}
 _DECISIONS = ("subject", "session", "target", "decision", "file", "rater", "date", "reason")
 
 
@@ -91,20 +103,31 @@ def _label(subject: SubjectPlan) -> str:
 
 
 def clinical(subject: SubjectPlan) -> list[dict[str, Any]]:
-    """Return one row per lesion: when, how and for what it was treated."""
-    return [
-        {
-            "patient": subject.patient,
-            "lesion": spec.number,
-            "course": 1,
-            "srs_date": f"{subject.srs_date:%Y%m%d}",
-            "dose_gy": subject.dose_gy,
-            "fractions": subject.fractions,
-            "histology": subject.histology,
-            "sex": subject.sex,
-        }
-        for spec in subject.lesions
-    ]
+    """Return one row per lesion: when, how and for what it was treated; and one per therapy."""
+    facts: dict[str, Any] = {
+        "patient": subject.patient,
+        "lesion": "",
+        "course": 1,
+        "srs_date": f"{subject.srs_date:%Y%m%d}",
+        "dose_gy": subject.dose_gy,
+        "fractions": subject.fractions,
+        "histology": subject.histology,
+        "sex": subject.sex,
+        "therapy": "",
+        "therapy_start_date": "",
+        "therapy_end_date": "",
+    }
+    rows = [{**facts, "lesion": spec.number} for spec in subject.lesions]
+    for therapy, start, end in _THERAPIES.get(subject.patient, ()):
+        own = {"patient": subject.patient, "therapy": therapy}
+        own["therapy_start_date"] = _day(subject, start)
+        own["therapy_end_date"] = "" if end is None else _day(subject, end)
+        rows.append({**dict.fromkeys(facts, ""), **own})
+    return rows
+
+
+def _day(subject: SubjectPlan, days: int) -> str:
+    return f"{subject.srs_date + dt.timedelta(days):%Y%m%d}"
 
 
 def outcomes(plan: CohortPlan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

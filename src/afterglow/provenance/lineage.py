@@ -235,7 +235,10 @@ def producer(root: Path, table: str) -> str:
 
 
 def _short_row(row: Mapping[str, Any]) -> str:
-    wanted = ("subject", "session", "lesion_id", "label", "region", "map", "statistic", "rule_id")
+    wanted = (
+        *("subject", "session", "lesion_id", "label", "region", "map", "statistic", "rule_id"),
+        *("therapy", "interval"),
+    )
     shown = {k: row[k] for k in wanted if row.get(k) is not None}
     return " ".join(f"{k}={v}" for k, v in (shown or row).items())
 

@@ -9,6 +9,7 @@ from html import escape
 
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 40
+LANE, LETTER = 14, 5.3  # height of a lane of intervals, width of a letter of its text
 MARKS = ("circle", "square", "diamond", "triangle", "ring")
 
 
@@ -53,6 +54,15 @@ class Level:
     dashed: bool = True
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of x with its name; an infinite edge is one that nobody knows."""
+
+    label: str
+    start: float
+    end: float
+
+
 def chart(
     lines: Sequence[Line],
     *,
@@ -62,6 +72,7 @@ def chart(
     levels: Sequence[Level] = (),
     bands: Sequence[Band] = (),
     moments: Sequence[Level] = (),
+    intervals: Sequence[Interval] = (),
     zero: bool = True,
     x_range: tuple[float, float] | None = None,
 ) -> str:
@@ -81,6 +92,8 @@ def chart(
         Shaded ranges of y.
     moments : sequence of Level
         Vertical lines; ``y`` is the place on the x axis.
+    intervals : sequence of Interval
+        Bars above the plot, a lane for each name, as far as the x axis reaches.
     zero : bool
         Whether the y axis includes 0.
     x_range : (float, float), optional
@@ -100,9 +113,14 @@ def chart(
     ys += [edge for line in lines for span in line.spans if span is not None for edge in span]
     x_ticks = ticks(min([*xs, *(x_range or ())]), max([*xs, *(x_range or ())]))
     y_ticks = ticks(min(*ys, 0.0) if zero else min(ys), max(*ys, 0.0) if zero else max(ys))
-    frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
+    seen = [i for i in intervals if i.end >= x_ticks[0] and i.start <= x_ticks[-1]]
+    lanes = list(dict.fromkeys(i.label for i in seen))
+    frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1], LANE * len(lanes))
+    box = f"0 {-frame.above} {WIDTH} {HEIGHT + frame.above}"
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">',
+        f'<svg class="chart" viewBox="{box}" role="img" aria-label="{escape(alt)}">',
+        *[_interval(frame, i, lanes.index(i.label)) for i in seen],
+        *[_lane_text(frame, name, k, seen) for k, name in enumerate(lanes)],
         *[_band(frame, band) for band in bands],
         *_axes(frame, x_ticks, y_ticks, x_label, y_label),
         *[_moment(frame, moment) for moment in moments],
@@ -137,6 +155,7 @@ class _Frame:
     x1: float
     y0: float
     y1: float
+    above: int = 0
 
     def x(self, value: float) -> float:
         share = (value - self.x0) / (self.x1 - self.x0)
@@ -178,6 +197,31 @@ def _band(frame: _Frame, band: Band) -> str:
         f' height="{bottom - top:.1f}">'
         f"<title>{escape(band.label)}: {band.low:.4g} to {band.high:.4g}</title></rect>"
     )
+
+
+def _interval(frame: _Frame, interval: Interval, lane: int) -> str:
+    """Return a bar, pointed where the interval goes on beyond the axis or nobody knows its edge."""
+    left = frame.x(max(interval.start, frame.x0))
+    right = max(frame.x(min(interval.end, frame.x1)), left + 2)
+    low, high = interval.start < frame.x0, interval.end > frame.x1
+    top, tip = TOP / 2 - frame.above + lane * LANE, 5
+    bottom, middle = top + LANE - 3, top + (LANE - 3) / 2
+    a, b = left + tip * low, right - tip * high
+    corners = [(a, top), (b, top), (right, middle), (b, bottom), (a, bottom), (left, middle)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    edges = [f"{e:g}" if math.isfinite(e) else "?" for e in (interval.start, interval.end)]
+    tip_text = f"<title>{escape(interval.label)}: {edges[0]} to {edges[1]}</title>"
+    return f'<polygon class="interval" points="{path}">{tip_text}</polygon>'
+
+
+def _lane_text(frame: _Frame, name: str, lane: int, seen: Sequence[Interval]) -> str:
+    """Return the name of a lane, from its first bar on as far as there is room."""
+    first = min(i.start for i in seen if i.label == name)
+    room = WIDTH - RIGHT - LEFT
+    short = name if LETTER * len(name) <= room else f"{name[: int(room / LETTER) - 1]}…"
+    x = min(frame.x(max(first, frame.x0)) + 7, WIDTH - RIGHT - LETTER * len(short))
+    y = TOP / 2 - frame.above + lane * LANE + LANE - 6
+    return f'<text class="lane" x="{max(x, LEFT):.1f}" y="{y:.1f}">{escape(short)}</text>'
 
 
 def _moment(frame: _Frame, moment: Level) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from afterglow import __version__
 from afterglow.lesions.response import repeatability_limits
-from afterglow.report.charts import Band, Level, Line, chart
+from afterglow.report.charts import Band, Interval, Level, Line, chart
 from afterglow.report.render import known, number, page, words
+from afterglow.report.therapies import axis_shift, intervals, spoken, therapy_table
 
 Row = Mapping[str, Any]
 
@@ -68,6 +69,8 @@ class LesionFacts:
         Rows of the lesion.
     slices : mapping
         Entry of the lesion in the subject's slices; empty where there are none.
+    therapies : sequence of mapping
+        Rows of ``therapies`` of the subject.
     """
 
     visits: Sequence[Row]
@@ -76,6 +79,7 @@ class LesionFacts:
     rules: Sequence[Row] = ()
     predictions: Sequence[Row] = ()
     slices: Mapping[str, Any] | None = None
+    therapies: Sequence[Row] = ()
 
 
 def lesion_page(
@@ -109,6 +113,7 @@ def lesion_page(
     """
     last = facts.visits[-1]
     times, axis = _times(facts)
+    shift = axis_shift(times, facts.sessions, axis.startswith("Days"))
     return page(
         "lesion.html.j2",
         version=__version__,
@@ -117,7 +122,7 @@ def lesion_page(
         center=last["center"],
         lesion=last["lesion_id"],
         tiles=_tiles(facts),
-        charts=_charts(facts, times, axis, repeatability),
+        charts=_charts(facts, times, axis, repeatability, intervals(facts.therapies, shift)),
         bands=_band_notes(repeatability),
         visits=_visits(facts),
         pictures=_pictures(facts, ranges),
@@ -128,6 +133,8 @@ def lesion_page(
         withheld=_withheld(facts.rules),
         predictions=_predictions(facts.predictions),
         outcome=_outcome(last),
+        therapies=therapy_table(facts.therapies, shift),
+        therapy_axis=axis if math.isfinite(shift) else "Days from the subject's radiosurgery",
         record_id=record_id,
     )
 
@@ -166,7 +173,11 @@ def _times(facts: LesionFacts) -> tuple[dict[str, float], str]:
 
 
 def _charts(
-    facts: LesionFacts, times: Mapping[str, float], axis: str, repeatability: Mapping[str, float]
+    facts: LesionFacts,
+    times: Mapping[str, float],
+    axis: str,
+    repeatability: Mapping[str, float],
+    given: Sequence[Interval],
 ) -> list[dict[str, str]]:
     found = []
     span = (min(times.values()), max(times.values()))
@@ -186,9 +197,10 @@ def _charts(
             [line],
             x_label=axis,
             y_label=f"{measure.name}, {measure.unit}",
-            alt=_alt(label, axis, line),
+            alt=f"{_alt(label, axis, line)} {spoken(given)}".strip(),
             bands=_noise(measure, line, repeatability),
             moments=moments,
+            intervals=given,
             x_range=span,
         )
         gaps = _gaps(facts, measure)

@@ -20,7 +20,8 @@ def lesion_facts(
     Parameters
     ----------
     tables : mapping
-        Rows of ``sessions``, ``lesions``, ``features``, ``rules`` and ``predictions``.
+        Rows of ``sessions``, ``lesions``, ``features``, ``rules``, ``predictions`` and
+        ``therapies``.
     slices : mapping
         What stage ``stories`` wrote, by subject.
     """
@@ -30,6 +31,9 @@ def lesion_facts(
     visits = _grouped(tables["lesions"])
     features = _features(tables["features"])
     rules, predictions = _grouped(tables["rules"]), _grouped(tables.get("predictions", ()))
+    therapies: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in tables.get("therapies", ()):
+        therapies[row["subject"]].append(row)
     found = {}
     for key, rows in sorted(visits.items()):
         subject, lesion = key
@@ -41,6 +45,7 @@ def lesion_facts(
             rules.get(key, ()),
             predictions.get(key, ()),
             of_subject.get(lesion),
+            therapies[subject],
         )
     return found
 

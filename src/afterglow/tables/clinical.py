@@ -197,13 +197,17 @@ class Treatment:
     histology: str | None
 
 
+Treated = dict[tuple[str, str | None], Treatment]
+
+
 def treatments(
     rows: Sequence[Mapping[str, Any]], places: Sequence[Place], people: People
-) -> dict[tuple[str, str | None], Treatment]:
+) -> Treated:
     """Return the first course by (subject, lesion id), and by (subject, None) what all share."""
-    found: dict[tuple[str, str | None], Treatment] = {}
+    found: Treated = {}
     by_subject: dict[str, list[Treatment]] = {}
-    for row in sorted(rows, key=lambda r: (r["subject"], r.get("srs_date") or date.max)):
+    own = [row for row in rows if _of_radiosurgery(row)]
+    for row in sorted(own, key=lambda r: (r["subject"], r.get("srs_date") or date.max)):
         dose, fractions = _number(row.get("dose_gy")), _number(row.get("fractions"))
         treated = Treatment(
             row.get("srs_date"),
@@ -224,6 +228,11 @@ def treatments(
             _common([t.histology for t in every]),
         )
     return found
+
+
+def _of_radiosurgery(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is of radiosurgery, and not of another therapy alone."""
+    return not row.get("therapy") or any(row.get(n) for n in ("srs_date", "dose_gy", "fractions"))
 
 
 def _common(values: Sequence[Any]) -> Any:

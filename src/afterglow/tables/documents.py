@@ -9,9 +9,12 @@ from afterglow.tables import dictionary, tsv
 from afterglow.tables.datapackage import datapackage
 from afterglow.tables.digest import content_digest
 
-TABLES = ("curves", "edges", "failures", "features", "features_wide", "lesions", "sessions")
+TABLES = (
+    *("curves", "edges", "failures", "features", "features_wide", "lesions", "sessions"),
+    "therapies",
+)
 # `features` and `curves` say the same numbers at greater length
-DIGESTED = ("edges", "failures", "features_wide", "lesions", "sessions")
+DIGESTED = ("edges", "failures", "features_wide", "lesions", "sessions", "therapies")
 
 
 def write_documents(

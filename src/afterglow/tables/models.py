@@ -13,6 +13,7 @@ from afterglow.tables.feature_models import CurveRow, FeatureRow, WideRow
 from afterglow.tables.lesion_models import EdgeRow, LesionRow
 from afterglow.tables.rows import Row
 from afterglow.tables.session_models import FailureRow, FlowRow, SessionRow
+from afterglow.tables.therapies import TherapyRow
 
 __all__ = [
     "MODELS",
@@ -27,6 +28,7 @@ __all__ = [
     "PredictionRow",
     "RuleRow",
     "SessionRow",
+    "TherapyRow",
     "ValidationCurveRow",
     "WideRow",
 ]
@@ -34,6 +36,7 @@ __all__ = [
 MODELS: tuple[type[Row], ...] = (
     SessionRow,
     LesionRow,
+    TherapyRow,
     EdgeRow,
     FeatureRow,
     WideRow,
