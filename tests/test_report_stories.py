@@ -323,7 +323,7 @@ def test_pictures_stand_on_the_page_with_text_and_a_range():
     html = story(L001={"extent": 64.0, "center": [0, 0, 0], "sessions": {"s2": tile}})
     images = [a for t, a in Outline(html).tags if t == "img"]
     assert [i["src"] for i in images] == ["sub-a/figures/x.png"]
-    assert images[0]["alt"] == "rCBV, ratio of lesion L001, ses-s2, day 90"
+    assert images[0]["alt"] == "rCBV, ratio of lesion L001, ses-s2, day\u00a090"
     assert "Not available" in html
     assert re.search(r"0<span class=\"ramp\".*?</span>4; same range at all times", html)
 

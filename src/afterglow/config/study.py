@@ -39,7 +39,7 @@ class Study(Section):
     centers: list[CenterConfig] = Field(min_length=1, description="One entry per center.")
     clinical: Path | None = Field(
         None,
-        description="CSV, a row per subject, lesion and course: SRS, dose, histology; rows of other therapy.",
+        description="CSV of lesions and courses: SRS day, dose, histology; rows of other therapy.",
     )
     outcomes: Path | None = Field(None, description="CSV of labels with basis, date and blinding.")
     decisions: Path | None = Field(

@@ -215,11 +215,16 @@ def _interval(frame: _Frame, interval: Interval, lane: int) -> str:
 
 
 def _lane_text(frame: _Frame, name: str, lane: int, seen: Sequence[Interval]) -> str:
-    """Return the name of a lane, from its first bar on as far as there is room."""
-    first = min(i.start for i in seen if i.label == name)
+    """Return the name of a lane: in its first bar, after its last where that is too short."""
+    own = [i for i in seen if i.label == name]
+    first = min(own, key=lambda i: i.start)
+    left, right = frame.x(max(first.start, frame.x0)), frame.x(min(first.end, frame.x1))
     room = WIDTH - RIGHT - LEFT
     short = name if LETTER * len(name) <= room else f"{name[: int(room / LETTER) - 1]}…"
-    x = min(frame.x(max(first, frame.x0)) + 7, WIDTH - RIGHT - LETTER * len(short))
+    width = LETTER * len(short)
+    if right - left < width + 9:
+        left = frame.x(min(max(i.end for i in own), frame.x1)) - 3
+    x = min(left + 7, WIDTH - RIGHT - width)
     y = TOP / 2 - frame.above + lane * LANE + LANE - 6
     return f'<text class="lane" x="{max(x, LEFT):.1f}" y="{y:.1f}">{escape(short)}</text>'
 

@@ -125,7 +125,9 @@ def _flow(rows: Sequence[Row], cohort_rows: Sequence[Row]) -> list[dict[str, Any
 def _reason(reason: str) -> str:
     """Return a reason as words; of `code: sentence` the sentence says more."""
     code, _, sentence = reason.partition(": ")
-    return sentence if " " in sentence else words(f"{code} {sentence}".strip())
+    return (
+        sentence if " " in sentence else ": ".join(words(part) for part in (code, sentence) if part)
+    )
 
 
 def _counts(row: Row) -> str:

@@ -315,7 +315,7 @@ def _pictures(
             entry = seen.get(visit["session"])
             path = entry["tiles"].get(name) if entry else None
             day = visit.get("days_from_srs")
-            when = f"ses-{visit['session']}" + (f", day {day:g}" if known(day) else "")
+            when = f"ses-{visit['session']}" + (f", day\u00a0{day:g}" if known(day) else "")
             tiles.append(
                 {
                     "src": None if path is None else path.removeprefix("derivatives/"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ def words(value: Any) -> str:
     return DASH if value in {None, ""} else str(value).replace("_", " ")
 
 
+def marked(value: Any) -> Any:
+    """Return a text with what stands between backticks as code, safe to put into a page.
+
+    Examples
+    --------
+    >>> str(marked("see `a < b`"))
+    'see <code>a &lt; b</code>'
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(value))))  # noqa: S704  escaped
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Any:
     import jinja2
@@ -96,5 +110,5 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, words=words)
+    environment.filters.update(number=number, words=words, marked=marked)
     return environment

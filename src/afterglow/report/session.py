@@ -111,9 +111,14 @@ def _stages(states: Mapping[str, State]) -> list[dict[str, str]]:
     for name in ORDER:
         state = states.get(name)
         status = "absent" if state is None else state.status
-        why = "" if state is None else ": ".join(p for p in (state.reason, state.detail) if p)
+        said = () if state is None else (_reason(state), state.detail)
+        why = ": ".join(part for part in said if part)
         rows.append({"name": STAGE_NAMES[name], "status": status, "why": why})
     return rows
+
+
+def _reason(state: State) -> str:
+    return words(state.reason) if state.reason else ""
 
 
 def _verdicts(states: Mapping[str, State]) -> list[dict[str, Any]]:
@@ -144,7 +149,7 @@ def _trouble(states: Mapping[str, State]) -> list[list[str]]:
         state = states.get(name)
         if state is not None and state.status != "done":
             what = "failed" if state.status == "failed" else "not evaluable"
-            cause = ": ".join(p for p in (state.reason, state.detail) if p)
+            cause = ": ".join(p for p in (_reason(state), state.detail) if p)
             rows.append((state.status != "failed", [STAGE_NAMES[name], what, cause, state.remedy]))
         for problem in state.problems if state else []:
             cells = [STAGE_NAMES[name], problem.what, problem.cause, problem.remedy]

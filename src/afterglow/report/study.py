@@ -91,7 +91,7 @@ def _rows(
                 "vendor": row.get("vendor"),
                 "field": row.get("field_strength"),
                 "verdict": row.get("qc_verdict") or "none",
-                "why": words(row.get("qc_reasons") or row.get("reason") or ""),
+                "why": _why(row),
                 "states": [(s, _MARKS.get(s, "?"), _RANK.get(s, 1)) for s in states],
                 "least": min(states, key=lambda s: _RANK.get(s, 1)),
                 "lesions": [
@@ -102,6 +102,12 @@ def _rows(
             }
         )
     return out
+
+
+def _why(row: Row) -> list[str]:
+    """Return what speaks against a session, one thing each."""
+    said = str(row.get("qc_reasons") or row.get("reason") or "")
+    return [words(part.strip()) for part in said.split(";") if part.strip()]
 
 
 def _tiles(

@@ -38,7 +38,7 @@ def axis_shift(times: Mapping[str, float], sessions: Mapping[str, Row], in_days:
     """
     if in_days:
         for name, place in sorted(times.items()):
-            day = sessions.get(name, {}).get("days_from_srs")
+            day = sessions.get(name, {}).get("days_from_srs", math.nan)
             if known(day) and math.isfinite(place):
                 return place - float(day)
     return math.nan
