@@ -2,9 +2,10 @@
 
     python benchmarks/page_tour.py demo
 
-Writes docs/page-tour.md with what was found, docs/images/tour/*.png, and docs/accuracy.md from the
-accuracy that the demo's own report measured. Where axe-core is not installed
-(`npm install --no-save axe-core@4.11.0`) pages are not checked with it, and the table says so.
+Writes docs/images/tour/*.png, what was found as docs/data/page_tour.json, the accuracy that the
+demo's own report measured as docs/data/accuracy.json, and the pages made from them. Where
+axe-core is not installed (`npm install --no-save axe-core@4.11.0`) pages are not checked with it,
+and the table says so.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPO / "tests")]
+sys.path[:0] = [str(REPO / "tests"), str(REPO / "docs/tools")]
 
-from devtools import Browser, browser  # noqa: E402  tests are no package
+import results  # noqa: E402  tools are no package
+
+from devtools import Browser, browser  # noqa: E402
 
 IMAGES = REPO / "docs/images/tour"
 AXE = (
@@ -32,28 +35,6 @@ AXE = (
 )
 WIDER = "document.documentElement.scrollWidth-innerWidth"
 VIEWER = "window.afterglow&&window.afterglow.ready"
-TITLES = {
-    "study": "All sessions",
-    "lesion": "A lesion",
-    "session": "A session",
-    "viewer": "The viewer",
-    "timepoints": "All timepoints",
-    "cohort": "The cohort",
-}
-TEXT = {
-    "study": "Every session by center, day from radiosurgery, scanner, quality and stage. A mark"
-    " and a colour tell each stage's state; columns sort, fields filter, links lead down.",
-    "lesion": "Volume, rCBV, PSR and Ktrans in days from radiosurgery with quartiles of the voxels"
-    " and, shaded, the limits of repeatability; below, the same slice at every timepoint.",
-    "session": "Verdicts first, then lesions with their values or the reason why there is none,"
-    " outlines in three planes, registrations that flicker, and maps in fixed ranges.",
-    "viewer": "Maps over anatomy in three planes with outlines of lesions and the value at the"
-    " crosshair; one file that needs no network.",
-    "timepoints": "`afterglow view` serves the timepoints of a subject side by side in the space"
-    " of the reference session, with one crosshair; values of both stand below.",
-    "cohort": "Failures, flow, accuracy where the truth is known, lesions over time, rules,"
-    " models.",
-}
 
 
 @dataclass(frozen=True)
@@ -61,6 +42,7 @@ class Finding:
     """What was found of one page."""
 
     page: str
+    kind: str
     megabytes: float
     seconds: float
     console: int
@@ -68,14 +50,6 @@ class Finding:
     wider: list[int]
     axe: str
     sheets: int
-
-    def row(self) -> str:
-        """Return the page's row of the table."""
-        wide = "none" if max(self.wider) <= 0 else f"{max(self.wider)} px"
-        return (
-            f"| {self.page} | {self.megabytes:.2f} | {self.seconds:.1f} | {self.console} |"
-            f" {self.outside} | {wide} | {self.axe} | {self.sheets} |"
-        )
 
 
 def kind(path: Path) -> str:
@@ -106,7 +80,17 @@ def examine(tab: Browser, path: Path, axe: str) -> Finding:
     console += len(tab.console)
     outside += len(tab.outside())
     megabytes = path.stat().st_size / 1e6
-    return Finding(path.name, megabytes, seconds, console, outside, wider, violations, sheets)
+    return Finding(
+        path.name,
+        kind(path),
+        round(megabytes, 3),
+        round(seconds, 2),
+        console,
+        outside,
+        wider,
+        violations,
+        sheets,
+    )
 
 
 def picture(tab: Browser, path: Path, name: str, width: int, *, dark: bool = False) -> None:
@@ -171,48 +155,16 @@ def shown(pages: list[Path]) -> dict[str, Path]:
     return {kind(path): path for path in pages}
 
 
-def tour_text(findings: list[Finding], linked: str) -> str:
-    """Return docs/page-tour.md."""
-    lines = ["# Page tour", "", "Pictures of the demo's pages, made by `make tour`.", ""]
-    for name, title in TITLES.items():
-        lines += [f"## {title}", "", TEXT[name], "", f"![{title}](images/tour/{name}-1280.png)", ""]
-        narrow = [f for f in (f"{name}-390.png",) if (IMAGES / f).exists()]
-        lines += [f"![{title}, 390 pixels wide and dark](images/tour/{f})" for f in narrow]
-        lines.append("")
-    lines += ["## What was checked", "", "Every page of the demo, from the file system."]
-    lines += ["Seconds are from the address to a page that answers. Violations are those that axe"]
-    lines += ["finds against WCAG 2.1 A and AA and its best practices. Wider: how far the page"]
-    lines += ["reaches beyond a window of 1280 or 390 pixels.", ""]
-    lines += [
-        "| page | MB | s | console errors | outside requests | wider | axe | sheets in print |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|", *[f.row() for f in findings], ""]
-    lines += [linked, ""]
-    return "\n".join(lines)
+def told(out: Path) -> str:
+    """Return what cohort it was, in words."""
+    import pyarrow.parquet as pq
 
-
-def accuracy_text(rows: list[dict[str, object]]) -> str:
-    """Return docs/accuracy.md from the accuracy of the demo's report."""
-    lines = ["# Accuracy on the demo", ""]
-    lines += [
-        "The demo's cohort has known truth; its own report measures how far every value is from"
-    ]
-    lines += ["it. This page is written from that report by `make tour`.", ""]
-    lines += [
-        "| quantity | unit | pairs | median absolute error, % | target, % | bias | 95 % limits |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for row in rows:
-        names = ("median_absolute_error_percent", "target_percent", "bias")
-        numbers = " | ".join(_number(row[name]) for name in names)
-        limits = f"{_number(row['limit_low'])} to {_number(row['limit_high'])}"
-        lines.append(f"| {row['quantity']} | {row['unit']} | {row['n']} | {numbers} | {limits} |")
-    lines += ["", "More: [DSC](dsc.md), [DCE and T1](dce.md), [lesions](lesions.md)."]
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: object) -> str:
-    return "–" if value is None else f"{float(str(value)):.3g}"
+    rows = pq.read_table(out / "tables/sessions.parquet", columns=["center", "subject"]).to_pylist()
+    centers, subjects = ({row[name] for row in rows} for name in ("center", "subject"))
+    return (
+        f"a demo cohort of {len(centers)} centers, {len(subjects)} subjects and {len(rows)}"
+        " sessions"
+    )
 
 
 def main() -> None:
@@ -228,16 +180,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as tab:
         for path in pages:
             findings.append(examine(tab, path, axe))
-            sys.stdout.write(findings[-1].row() + "\n")
+            sys.stdout.write(f"{findings[-1]}\n")
         for name, path in shown(pages).items():
             picture(tab, path, f"{name}-1280.png", 1280)
             if name in {"study", "lesion", "session"}:
                 picture(tab, path, f"{name}-390.png", 390, dark=True)
         linked = timepoints(tab, out)
         sys.stdout.write(linked + "\n")
-    (REPO / "docs/page-tour.md").write_text(tour_text(findings, linked), encoding="utf-8")
-    accuracy = json.loads((out / "cohort/accuracy.json").read_text(encoding="utf-8"))
-    (REPO / "docs/accuracy.md").write_text(accuracy_text(accuracy), encoding="utf-8")
+    cohort = told(out)
+    rows = json.loads((out / "cohort/accuracy.json").read_text(encoding="utf-8"))
+    results.save("accuracy", {"cohort": cohort, "rows": rows})
+    content = {"cohort": cohort, "linked": linked, "findings": [asdict(f) for f in findings]}
+    results.save("page_tour", content)
+    results.main()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarks/study_page.py 1000
 
 From an empty tab: until the page is loaded, until a typed filter has hidden the others, and until a
-click has sorted by another column; the least and the median of five.
+click has sorted by another column; the least and the median of five. Kept in
+docs/data/study_page.json, from which docs/benchmarks.md is made.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPO / "tests")]
+sys.path[:0] = [str(REPO / "tests"), str(REPO / "docs/tools")]
+
+import results  # noqa: E402  tools are no package
 
 from afterglow.report.study import study_page  # noqa: E402
 from devtools import browser  # noqa: E402  tests are no package
@@ -60,6 +63,17 @@ def main() -> None:
     for name, times in found.items():
         middle = statistics.median(times)
         sys.stdout.write(f"{name}: {min(times):.2f} s least, {middle:.2f} s median\n")
+
+    results.save(
+        "study_page",
+        {
+            "sessions": count,
+            "lesions": len(lesions),
+            "megabytes": round(len(html.encode()) / 1e6, 3),
+            "times": {name: [round(t, 3) for t in times] for name, times in found.items()},
+        },
+    )
+    results.main()
 
 
 if __name__ == "__main__":
