@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from afterglow.anat import expected, quality
+from afterglow.anat.detail import sharpness
 from afterglow.anat.dynamic import _reason
+from afterglow.anat.grids import Volume
+from afterglow.config.anat import AnatConfig
 from afterglow.tables.sessions import _quality
 
 
@@ -47,3 +51,42 @@ def test_a_failed_brain_is_named_before_a_failed_registration():
     assert _reason(True, True) == ""
     assert _reason(False, True) == "registration_failed"
     assert _reason(True, False) == _reason(False, False) == "brain_mask_failed"
+
+
+def _heads(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a coarse structure that heads share, and details of one of them."""
+    rng = np.random.default_rng(seed)
+    shared = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(40, 40, 30)), 6.0)
+    detail = ndimage.gaussian_filter(rng.normal(size=(40, 40, 30)), 1.0)
+    return 100 + 20 * shared / shared.std(), 8 * detail / detail.std()
+
+
+def test_details_of_another_head_do_not_match_although_the_coarse_structure_does():
+    (coarse, mine), (_, theirs) = _heads(1), _heads(2)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    t1w = Volume((coarse + mine).astype(np.float32), affine)
+    brain = Volume(np.pad(np.ones((34, 34, 24), bool), 3), affine)
+    for same_contrast, sign in ((True, 1.0), (False, -1.0)):
+        right = Volume((200 + sign * (coarse + mine)).astype(np.float32), affine)
+        wrong = Volume((200 + sign * (coarse + theirs)).astype(np.float32), affine)
+        found = [
+            sharpness(t1w, image, np.eye(4), brain, 3.0, same_contrast=same_contrast)
+            for image in (right, wrong)
+        ]
+        assert found[0] > 2.0
+        assert found[1] < 1.3
+
+
+def test_an_image_without_signal_in_half_of_the_brain_fails_although_its_grid_covers_it():
+    coarse, mine = _heads(1)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    t1w = Volume((coarse + mine).astype(np.float32), affine)
+    brain = Volume(np.pad(np.ones((34, 34, 24), bool), 3), affine)
+    half = np.array(t1w.values)
+    half[20:] = 2.0
+    good = quality.registration(t1w, t1w, np.eye(4), brain, AnatConfig())
+    bad = quality.registration(t1w, Volume(half, affine), np.eye(4), brain, AnatConfig())
+    assert good.numbers["support"] == 1.0
+    assert abs(bad.numbers["support"] - 0.5) < 0.03
+    assert any("support" in reason for reason in bad.reasons)
+    assert bad.verdict == "fail"

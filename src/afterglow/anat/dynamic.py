@@ -69,8 +69,7 @@ def _process(
     threads: int,
 ) -> dict[str, Any]:
     rough = motion.roughly(series, settings)
-    matrix = _register(anatomy, rough.target, settings, threads)
-    matrix = _refined(anatomy, kind, rough.target, matrix, settings)
+    matrix = _register(anatomy, kind, rough.target, settings, threads)
     trusted = anatomy.good and _judged(anatomy, rough.target, matrix, settings).verdict != "fail"
     tissues = _tissues_on(anatomy, series, matrix) if trusted else None
     moved = motion.estimate(rough, settings, tissues)
@@ -131,11 +130,21 @@ def _reason(registered: bool, extracted: bool) -> str:
 
 
 def _register(
-    anatomy: Anatomy, target: Volume, settings: AnatConfig, threads: int
+    anatomy: Anatomy, kind: Kind, target: Volume, settings: AnatConfig, threads: int
 ) -> NDArray[np.float64]:
-    """Return a first rigid world matrix from the series to T1w, by mutual information."""
+    """Return a rigid world matrix from the series to T1w.
+
+    Mutual information tilts a slab of few thick slices now and then, by more than least squares can
+    undo. The scanner's own coordinates are the other start, and the better match is taken.
+    """
     near = Side(anatomy.t1w, anatomy.near)
-    return registration.linear(Side(target), near, settings, threads=threads)
+    starts = (registration.linear(Side(target), near, settings, threads=threads), np.eye(4))
+    found = [_refined(anatomy, kind, target, start, settings) for start in starts]
+    alike = [
+        quality.alike(anatomy.t1w, target, invert(matrix), anatomy.inside, settings)
+        for matrix in found
+    ]
+    return found[int(np.argmax(alike))]
 
 
 def _refined(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLIP = np.diag([-1.0, -1.0, 1.0])
-_UNUSED = ("ants.learn", "ants.plotting", "ants.deeplearn")
+_UNUSED = ("ants.learn", "ants.plotting", "ants.deeplearn", "ants.math")
 
 
 def ants_module(threads: int = 1) -> Any:
@@ -41,7 +41,7 @@ def ants_module(threads: int = 1) -> Any:
 def _leave_out(names: tuple[str, ...]) -> None:
     """Put empty modules in place of parts of ANTsPy that are never called here.
 
-    They pull in pyplot, scikit-learn and a plotting stack: half of the time that the import takes.
+    They pull in pyplot, scikit-learn, statsmodels: most of the time that the import takes.
     """
     for name in names:
         empty = ModuleType(name, "Left out by afterglow.anat.engine.")

@@ -17,44 +17,72 @@ if TYPE_CHECKING:
     from afterglow.anat.motion import Motion
 
 _ACCENT = "#ff8c1a"
+_GAP = 2
 
 
 def brain(image: Volume, mask: Volume, path: Path) -> None:
     """Draw the outline of the mask on three slices of each plane."""
-    figure, axes = _page(3, 3)
     values, inside = _upright(image), _upright(mask)
-    for row, axis in enumerate((2, 1, 0)):
-        for column, part in enumerate((0.35, 0.5, 0.65)):
+    slices, outlines = [], []
+    for axis in (2, 1, 0):
+        for part in (0.35, 0.5, 0.65):
             at = _middle(inside, axis, part)
-            panel = axes[row][column]
-            _show(panel, values, axis, at)
-            outline = np.take(inside, at, axis=axis).T
-            if outline.any() and not outline.all():
-                panel.contour(outline, levels=[0.5], colors=[_ACCENT], linewidths=0.8)
-    _save(figure, path)
+            slices.append(_unit(np.take(values, at, axis=axis).T))
+            outlines.append(np.take(inside, at, axis=axis).T)
+    _draw(slices, [(outline, 0.5) for outline in outlines], 0.8, path)
 
 
 def registration(fixed: Volume, moving: Volume, matrix: NDArray[np.float64], path: Path) -> None:
     """Draw a checkerboard, and the edges of the moved image on the fixed one, in three planes."""
     moved = resample(moving.values, moving.affine, fixed.shape, fixed.affine, matrix)
-    figure, axes = _page(2, 3)
     still, other = _upright(fixed), _upright(fixed.like(moved))
-    for column, axis in enumerate((2, 1, 0)):
+    boards, plain, edges = [], [], []
+    for axis in (2, 1, 0):
         at = still.shape[axis] // 2
         a, b = _unit(np.take(still, at, axis=axis).T), _unit(np.take(other, at, axis=axis).T)
         tiles = (np.add.outer(np.arange(a.shape[0]) // 16, np.arange(a.shape[1]) // 16) % 2) == 0
-        axes[0][column].imshow(np.where(tiles, a, b), cmap="gray", origin="lower", vmin=0, vmax=1)
-        axes[1][column].imshow(a, cmap="gray", origin="lower", vmin=0, vmax=1)
+        boards.append(np.where(tiles, a, b))
+        plain.append(a)
         steep = np.hypot(*np.gradient(b))
-        level = float(np.percentile(steep, 93))
-        if level > 0:
-            axes[1][column].contour(steep, levels=[level], colors=[_ACCENT], linewidths=0.5)
+        edges.append((steep, float(np.percentile(steep, 93))))
+    none = [(np.zeros_like(a), 0.5) for a in boards]
+    _draw([*boards, *plain], [*none, *edges], 0.5, path)
+
+
+def _draw(
+    slices: list[NDArray[Any]],
+    outlines: list[tuple[NDArray[Any], float]],
+    width: float,
+    path: Path,
+) -> None:
+    """Draw slices in rows of three on one black page, each with the contour of a map at a level."""
+    high, wide = (max(s.shape[k] for s in slices) + _GAP for k in (0, 1))
+    rows = len(slices) // 3
+    canvas = np.zeros((rows * high, 3 * wide))
+    corners = []
+    for number, values in enumerate(slices):
+        row, column = divmod(number, 3)
+        y = (rows - 1 - row) * high + (high - values.shape[0]) // 2
+        x = column * wide + (wide - values.shape[1]) // 2
+        canvas[y : y + values.shape[0], x : x + values.shape[1]] = values
+        corners.append((y, x))
+    figure = _figure((7.5, 7.5 * canvas.shape[0] / canvas.shape[1]))
+    figure.set_facecolor("black")
+    page = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    page.set_axis_off()
+    page.imshow(canvas, cmap="gray", origin="lower", vmin=0, vmax=1, aspect="auto")
+    for (y, x), (values, level) in zip(corners, outlines, strict=True):
+        if float(values.min()) < level < float(values.max()):
+            across, up = x + np.arange(values.shape[1]), y + np.arange(values.shape[0])
+            page.contour(across, up, values, levels=[level], colors=[_ACCENT], linewidths=width)
     _save(figure, path)
 
 
 def motion(result: Motion, path: Path) -> None:
     """Draw translations, rotations and framewise displacement; censored frames are shaded."""
-    figure, axes = _page(3, 1, size=(7.0, 5.0), image=False)
+    figure = _figure((7.0, 5.0))
+    axes = figure.subplots(3, 1, squeeze=False)
+    figure.subplots_adjust(left=0.12, right=0.98, bottom=0.1, top=0.97, hspace=0.25)
     frames = np.arange(len(result.displacement))
     labels = ("x", "y", "z")
     for row, (columns, unit) in enumerate(((slice(0, 3), "mm"), (slice(3, 6), "degrees"))):
@@ -70,24 +98,13 @@ def motion(result: Motion, path: Path) -> None:
     _save(figure, path)
 
 
-def _page(
-    rows: int, columns: int, *, size: tuple[float, float] = (7.5, 7.5), image: bool = True
-) -> Any:
+def _figure(size: tuple[float, float]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height = size[1] if not image else 2.5 * rows
-    figure = Figure(figsize=(size[0], height))
+    figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    if not image:
-        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.1, top=0.97, hspace=0.25)
-    else:
-        figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, wspace=0.02, hspace=0.02)
-        figure.set_facecolor("black")
-        for panel in axes.ravel():
-            panel.set_axis_off()
-    return figure, axes
+    return figure
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -123,9 +140,3 @@ def _middle(inside: NDArray[np.float32], axis: int, part: float) -> int:
 def _unit(values: NDArray[Any]) -> NDArray[np.float64]:
     top = float(np.percentile(values, 99.5))
     return np.clip(np.asarray(values, dtype=np.float64) / max(top, 1e-9), 0.0, 1.0)
-
-
-def _show(panel: Any, values: NDArray[np.float32], axis: int, at: int) -> None:
-    panel.imshow(
-        _unit(np.take(values, at, axis=axis).T), cmap="gray", origin="lower", vmin=0, vmax=1
-    )

@@ -58,17 +58,24 @@ def _cubic(t: float, weights: NDArray[np.float32]) -> None:
 
 
 @compiled
-def _linear_at(source: NDArray[np.float32], x: float, y: float, z: float) -> float:
+def _linear_at(
+    source: NDArray[np.float32], flat: NDArray[np.float32], x: float, y: float, z: float
+) -> float:
     nx, ny, nz = source.shape
     x, y, z = min(max(x, 0.0), nx - 1.0), min(max(y, 0.0), ny - 1.0), min(max(z, 0.0), nz - 1.0)
     a, b, c = int(x), int(y), int(z)
     u, v, w = x - a, y - b, z - c
-    p, q, r = min(a + 1, nx - 1), min(b + 1, ny - 1), min(c + 1, nz - 1)
-    low = (1.0 - v) * ((1.0 - w) * source[a, b, c] + w * source[a, b, r]) + v * (
-        (1.0 - w) * source[a, q, c] + w * source[a, q, r]
+    # Unsigned offsets spare the test for negative indices at every load.
+    e = np.uint64((a * ny + b) * nz + c)
+    p = np.uint64(ny * nz if a + 1 < nx else 0)
+    q = np.uint64(nz if b + 1 < ny else 0)
+    r = np.uint64(1 if c + 1 < nz else 0)
+    f, g, h = e + q, e + p, e + p + q
+    low = (1.0 - v) * ((1.0 - w) * flat[e] + w * flat[e + r]) + v * (
+        (1.0 - w) * flat[f] + w * flat[f + r]
     )
-    high = (1.0 - v) * ((1.0 - w) * source[p, b, c] + w * source[p, b, r]) + v * (
-        (1.0 - w) * source[p, q, c] + w * source[p, q, r]
+    high = (1.0 - v) * ((1.0 - w) * flat[g] + w * flat[g + r]) + v * (
+        (1.0 - w) * flat[h] + w * flat[h + r]
     )
     return float((1.0 - u) * low + u * high)
 
@@ -93,7 +100,7 @@ def _cubic_at(
     total = np.float32(0.0)
     if a >= 1 and b >= 1 and c >= 1 and a < nx - 2 and b < ny - 2 and c < nz - 2:
         w0, w1, w2, w3 = wz[0], wz[1], wz[2], wz[3]
-        # Unsigned offsets spare the test for negative indices at every load.
+        # As in _linear_at.
         at = np.uint64(((a - 1) * ny + b - 1) * nz + c - 1)
         one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
         for i in range(4):
@@ -142,7 +149,7 @@ def affine_grid(
                 elif order == 0:
                     out[i, j, k] = source[int(x + 0.5), int(y + 0.5), int(z + 0.5)]
                 elif order == 1:
-                    out[i, j, k] = _linear_at(source, x, y, z)
+                    out[i, j, k] = _linear_at(source, flat, x, y, z)
                 else:
                     out[i, j, k] = _cubic_at(source, flat, x, y, z, wx, wy, wz)
 
@@ -156,7 +163,7 @@ def points(
     wx, wy, wz = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(4, np.float32)
     for n in range(index.shape[1]):
         if order <= 1:
-            out[n] = _linear_at(source, index[0, n], index[1, n], index[2, n])
+            out[n] = _linear_at(source, flat, index[0, n], index[1, n], index[2, n])
         else:
             out[n] = _cubic_at(source, flat, index[0, n], index[1, n], index[2, n], wx, wy, wz)
 

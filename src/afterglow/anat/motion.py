@@ -17,7 +17,15 @@ import numpy as np
 
 from afterglow.anat.grids import Volume
 from afterglow.anat.least_squares import Target, fit, make_target, smooth, world_gradient
-from afterglow.anat.transforms import resample, rigid, rigid_parameters, voxel_sizes
+from afterglow.anat.sampling import point_sample
+from afterglow.anat.transforms import (
+    apply,
+    invert,
+    resample,
+    rigid,
+    rigid_parameters,
+    voxel_sizes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,10 +85,10 @@ class Rough:
         Voxels to compare at.
     reference : int
         Frame in whose place the target lies.
+    calm : ndarray of int, shape (m,)
+        Frames of ordinary signal.
     target : Volume
-        Mean of the frames of ordinary signal.
-    modes : ndarray, shape (k, 3)
-        Smooth maps of relative change.
+        Their mean.
     """
 
     series: Volume
@@ -88,12 +96,12 @@ class Rough:
     poses: Floats
     points: NDArray[np.intp]
     reference: int
+    calm: NDArray[np.intp]
     target: Volume
-    modes: Floats
 
 
 def roughly(series: Volume, settings: AnatConfig) -> Rough:
-    """Align every frame to one of them, and learn how the signal changes.
+    """Align every frame to one of them.
 
     Parameters
     ----------
@@ -108,10 +116,10 @@ def roughly(series: Volume, settings: AnatConfig) -> Rough:
     poses = np.zeros((len(frames), 6))
     target = make_target(series.affine, frames[reference], points[::_FIRST_THINNED], None)
     poses, _ = _track(frames, target, poses, series.affine, reference, order=1)
-    calm, modes = _learn(_aligned(frames, target, poses, series.affine), points, series)
+    calm = _calm(frames, target, poses, series.affine)
     still = [np.asarray(series.values[..., k], dtype=np.float32) for k in calm]
-    mean = _aligned(still, target, poses[calm], series.affine).mean(axis=0)
-    return Rough(series, frames, poses, points, reference, series.like(mean), modes)
+    mean = _aligned(still, target.center, poses[calm], series.affine).mean(axis=0)
+    return Rough(series, frames, poses, points, reference, calm, series.like(mean))
 
 
 def estimate(
@@ -132,8 +140,9 @@ def estimate(
     """
     affine = rough.series.affine
     mean = smooth(rough.target.values, affine)
-    modes, steep = rough.modes, None
-    if tissues is not None:
+    if tissues is None:
+        modes, steep = _modes(rough), None
+    else:
         maps = [smooth(values, affine) for values in _changing(tissues, affine)]
         modes = np.stack([m[tuple(rough.points.T)] for m in maps], axis=1).astype(np.float64)
         steep = np.stack([world_gradient(mean * m, affine, rough.points).T for m in maps], axis=2)
@@ -225,29 +234,39 @@ def _track(
 
 
 def _aligned(
-    frames: list[NDArray[np.float32]], target: Target, poses: Floats, affine: Floats
+    frames: list[NDArray[np.float32]], center: Floats, poses: Floats, affine: Floats
 ) -> NDArray[np.float32]:
     """Return all frames on the target's grid, shape (n, x, y, z)."""
     stack = [
-        resample(f, affine, f.shape, affine, rigid(p, target.center), 1)
+        resample(f, affine, f.shape, affine, rigid(p, center), 1)
         for f, p in zip(frames, poses, strict=True)
     ]
     return np.stack(stack)
 
 
-def _learn(
-    aligned: NDArray[np.float32], points: NDArray[np.intp], series: Volume
-) -> tuple[NDArray[np.intp], Floats]:
-    """Return the frames of ordinary signal, and smooth maps of relative change."""
+def _calm(
+    frames: list[NDArray[np.float32]], target: Target, poses: Floats, affine: Floats
+) -> NDArray[np.intp]:
+    """Return the third of the frames whose median signal is nearest to that of most."""
+    back = invert(affine)
+    level = np.empty(len(frames))
+    for k, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
+        index = apply(back @ rigid(pose, target.center), target.world).T
+        level[k] = np.median(point_sample(np.ascontiguousarray(frame), index, 1))
+    quiet = np.abs(level / np.median(level) - 1)
+    return np.sort(np.argsort(quiet, kind="stable")[: max(3, len(level) // 3)])
+
+
+def _modes(rough: Rough) -> Floats:
+    """Learn smooth maps of relative change from the frames; return them at the points, (k, 3)."""
     from scipy import ndimage
 
-    at = tuple(points.T)
-    level = np.median(aligned[(slice(None), *at)], axis=1)
-    quiet = np.abs(level / np.median(level) - 1)
-    calm = np.sort(np.argsort(quiet, kind="stable")[: max(3, len(level) // 3)])
-    mean = aligned[calm].mean(axis=0)
+    affine, at = rough.series.affine, tuple(rough.points.T)
+    center = apply(affine, (np.array(rough.series.shape) - 1) / 2)
+    aligned = _aligned(rough.frames, center, rough.poses, affine)
+    mean = aligned[rough.calm].mean(axis=0)
     floor = max(0.1 * float(np.median(mean[at])), 1e-6)
-    sigma = 5.0 / voxel_sizes(series.affine)
+    sigma = 5.0 / voxel_sizes(affine)
     weight = ndimage.gaussian_filter(mean, sigma) + floor
     change = (
         np.stack([ndimage.gaussian_filter(a - mean, sigma, truncate=2.5)[at] for a in aligned])
@@ -255,7 +274,7 @@ def _learn(
     )
     change = change - change.mean(axis=1, keepdims=True)
     _, _, modes = np.linalg.svd(change.astype(np.float64), full_matrices=False)
-    return calm, modes[:_MODES].T * np.sqrt(modes.shape[1])
+    return np.asarray(modes[:_MODES].T * np.sqrt(modes.shape[1]))
 
 
 def _spikes(misfit: Floats, factor: float) -> NDArray[np.bool_]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from afterglow.anat.detail import sharpness
 from afterglow.anat.grids import Volume, coarse, onto
+from afterglow.anat.similarity import nmi
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from afterglow.config.anat import AnatConfig
 
 Word = Literal["pass", "look", "fail"]
+_SIGNAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,15 @@ def registration(
     *,
     masks: tuple[Volume, Volume] | None = None,
     mirrored: NDArray[np.float64] | None = None,
+    contrast: Literal["same", "other"] | None = None,
 ) -> Verdict:
     """Judge a rigid registration.
 
     Similarity is the normalized mutual information inside ``region`` compared with that of the same
     images when the alignment is spoilt by shifts of ``quality_shift_mm`` and by exchanging left and
-    right: a good alignment is a clear maximum, whatever the contrast.
+    right: a good alignment is a clear maximum, whatever the contrast. Heads of two people share
+    their coarse structure and not their sulci: `afterglow.anat.detail` judges those of anatomical
+    images.
 
     Parameters
     ----------
@@ -133,22 +139,26 @@ def registration(
         Brain masks of fixed and moving; their overlap is judged.
     mirrored : ndarray, shape (4, 4), optional
         ``matrix`` with a reflection in the midsagittal plane.
+    contrast : {"same", "other"}, optional
+        Of ``moving``; judge the match of details, where both images show them.
     """
     small = coarse(fixed, settings.quality_mm)
     where = onto(region, small, np.eye(4)).values > 0.5
     source = coarse(moving, settings.quality_mm)
     here = _similarity(small, source, matrix, where)
-    shifted = [
-        _similarity(small, source, _shift(axis, sign * settings.quality_shift_mm) @ matrix, where)
-        for axis in range(3)
-        for sign in (-1.0, 1.0)
-    ]
     numbers = {
         "nmi": here[0],
-        "peak": here[0] / max([1e-9, *(s[0] for s in shifted)]),
+        "peak": here[0]
+        / max([1e-9, *_spoilt(small, source, matrix, where, settings.quality_shift_mm)]),
         "coverage": here[1],
+        "support": _support(small, source, matrix, where),
         "rotation_deg": _rotation(matrix),
     }
+    if contrast is not None:
+        same = contrast == "same"
+        found = sharpness(fixed, moving, matrix, region, settings.quality_mm, same_contrast=same)
+        if np.isfinite(found):
+            numbers["detail" if same else "sharpness"] = found
     if mirrored is not None:
         reflected = _similarity(small, source, mirrored, where)
         numbers["mirror"] = here[0] / max(1e-9, reflected[0])
@@ -156,6 +166,9 @@ def registration(
         Limit("nmi", settings.nmi_look, settings.nmi_fail),
         Limit("peak", settings.peak_look, settings.peak_fail),
         Limit("coverage", settings.coverage_look, settings.coverage_fail),
+        Limit("support", settings.support_look, settings.support_fail),
+        Limit("detail", settings.detail_look, settings.detail_fail),
+        Limit("sharpness", settings.sharpness_look, settings.sharpness_fail),
         Limit("mirror", settings.mirror_look, settings.mirror_fail),
         Limit("rotation_deg", settings.rotation_look, settings.rotation_fail, low=False),
     ]
@@ -188,33 +201,6 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 2.0 * int((a & b).sum()) / total if total else 0.0
 
 
-def nmi(a: NDArray[Any], b: NDArray[Any], bins: int = 32) -> float:
-    """Return the normalized mutual information 2 I(A;B) / (H(A) + H(B)), 0 to 1.
-
-    Examples
-    --------
-    >>> x = np.arange(64.0)
-    >>> round(nmi(x, -x), 3), round(nmi(x, np.zeros(64)), 3)
-    (1.0, 0.0)
-    """
-    joint, _, _ = np.histogram2d(_ranked(a, bins), _ranked(b, bins), bins=bins)
-    p = joint / max(joint.sum(), 1.0)
-    h = [_entropy(q) for q in (p.sum(axis=1), p.sum(axis=0), p.ravel())]
-    return float(2.0 * (h[0] + h[1] - h[2]) / (h[0] + h[1])) if h[0] + h[1] > 0 else 0.0
-
-
-def _entropy(p: NDArray[np.float64]) -> float:
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
-
-
-def _ranked(values: NDArray[Any], bins: int) -> NDArray[np.float64]:
-    """Return equal-count bins: monotone changes of contrast leave the measure as it is."""
-    values = np.asarray(values, dtype=np.float64).ravel()
-    edges = np.unique(np.percentile(values, np.linspace(0, 100, bins + 1)[1:-1]))
-    return np.asarray(np.digitize(values, edges), dtype=np.float64)
-
-
 def _similarity(
     fixed: Volume, moving: Volume, matrix: NDArray[np.float64], where: NDArray[np.bool_]
 ) -> tuple[float, float]:
@@ -227,6 +213,38 @@ def _similarity(
     if int(seen.sum()) < 100:
         return 0.0, covered
     return nmi(np.asarray(fixed.values)[seen], moved[seen]), covered
+
+
+def _spoilt(
+    fixed: Volume,
+    moving: Volume,
+    matrix: NDArray[np.float64],
+    where: NDArray[np.bool_],
+    mm: float,
+) -> list[float]:
+    """Return the similarities after shifts of ``mm`` along every axis, both ways."""
+    return [
+        _similarity(fixed, moving, _shift(axis, sign * mm) @ matrix, where)[0]
+        for axis in range(3)
+        for sign in (-1.0, 1.0)
+    ]
+
+
+def _support(
+    fixed: Volume, moving: Volume, matrix: NDArray[np.float64], where: NDArray[np.bool_]
+) -> float:
+    """Return the part of the region in which both images hold signal, of what they cover.
+
+    A tenth of the upper quartile is above noise, and below liquor in FLAIR after averaging.
+    """
+    from afterglow.anat.transforms import resample
+
+    moved = resample(moving.values, moving.affine, fixed.shape, fixed.affine, matrix, fill=np.nan)
+    seen = where & np.isfinite(moved)
+    if not seen.any():
+        return 0.0
+    parts = (np.asarray(v, np.float32)[seen] for v in (fixed.values, moved))
+    return min(float((v > _SIGNAL * np.percentile(v, 75)).mean()) for v in parts)
 
 
 def _shift(axis: int, mm: float) -> NDArray[np.float64]:

@@ -142,6 +142,7 @@ def run_longitudinal(
         settings,
         masks=(anatomy.brain, mask),
         mirrored=matrix @ anatomy.plane.mirror(),
+        contrast="same",
     )
     figures.registration(anatomy.t1w, other, matrix, store.figure("registrationReference"))
     if not (store.judge("T1w_to_reference", verdict) and anatomy.good):
@@ -237,7 +238,13 @@ def run_other(
         matrix = refine(anatomy.t1w, image, matrix, anatomy.rim, settings)
         turned = matrix @ anatomy.plane.mirror()
         verdict = quality.registration(
-            anatomy.t1w, image, matrix, anatomy.brain, settings, mirrored=turned
+            anatomy.t1w,
+            image,
+            matrix,
+            anatomy.brain,
+            settings,
+            mirrored=turned,
+            contrast="same" if kind == "pre" else "other",
         )
     except (*FAILURES, NotEvaluable) as error:
         store.problem(name, str(error), "look at the image; correct or exclude the series")

@@ -17,7 +17,7 @@ class AnatConfig(Section):
         8.0, ge=1.0, le=10.0, description="Voxel size on which N4 estimates the bias field, mm."
     )
     bias_iterations: list[int] = Field(
-        [50, 40], description="N4 iterations per level of B-spline control points."
+        [10, 40], description="N4 iterations per level of B-spline control points."
     )
     bias_spline_mm: float = Field(
         150.0, ge=30.0, le=500.0, description="Distance of N4's first control points, mm."
@@ -214,6 +214,42 @@ class AnatConfig(Section):
     )
     coverage_fail: float = Field(
         0.5, ge=0.0, le=1.0, description="Fraction of the region covered below which it fails."
+    )
+    support_look: float = Field(
+        0.9,
+        ge=0.0,
+        le=1.0,
+        description="Fraction of the region in which both images hold signal below which to look.",
+    )
+    support_fail: float = Field(
+        0.7,
+        ge=0.0,
+        le=1.0,
+        description="Fraction of the region in which both images hold signal below which it fails.",
+    )
+    detail_look: float = Field(
+        1.9,
+        ge=0.5,
+        le=20.0,
+        description="Agreement of details of two T1w over that after shifts below which to look.",
+    )
+    detail_fail: float = Field(
+        1.0,
+        ge=0.5,
+        le=20.0,
+        description="Agreement of details of two T1w over that after shifts below which it fails.",
+    )
+    sharpness_look: float = Field(
+        1.63,
+        ge=0.5,
+        le=20.0,
+        description="FLAIR and T1w: similarity over that after a small shift below which to look.",
+    )
+    sharpness_fail: float = Field(
+        1.0,
+        ge=0.5,
+        le=20.0,
+        description="FLAIR and T1w: similarity over that after a small shift below which it fails.",
     )
     overlap_look: float = Field(
         0.92, ge=0.0, le=1.0, description="Overlap of two brain masks below this deserves a look."
