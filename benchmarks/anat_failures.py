@@ -1,6 +1,6 @@
 """Seed failures into finished sessions of a study and print what the verdicts say.
 
-    python benchmarks/anat_failures.py STUDY_OUT [--sessions LABEL ...]
+    python benchmarks/anat_failures.py STUDY_OUT [--sessions LABEL ...] [--parts pre flair ...]
 
 Every session is first judged as it is, then with one image replaced: by that of another subject, by
 its mirror image (left and right exchanged, header kept), by one with half the brain missing, by a
@@ -28,6 +28,7 @@ from afterglow.errors import NotEvaluable
 
 SETTINGS = AnatConfig()
 KINDS = {"pre": "T1w", "flair": "FLAIR", "dsc": "dsc", "dce": "dce"}
+PARTS = (*KINDS, "own", "follow")
 
 
 class Case:
@@ -112,7 +113,9 @@ def part(case: Case, anatomy: Anatomy, bids: dict[str, Any], kind: str) -> None:
         run_dynamic(case.store, anatomy, bids, kind, SETTINGS, 1)  # type: ignore[arg-type]
 
 
-def session(out: Path, label: str, other: str, follow: str | None) -> Iterator[tuple[str, str]]:
+def session(
+    out: Path, label: str, other: str, follow: str | None, parts: list[str]
+) -> Iterator[tuple[str, str]]:
     """Yield every case of one session and its outcome."""
     bids, theirs = (_bids(out, name) for name in (label, other))
     with tempfile.TemporaryDirectory() as name:
@@ -121,6 +124,8 @@ def session(out: Path, label: str, other: str, follow: str | None) -> Iterator[t
         anatomy, summary = made
         yield "as it is: T1w, pre, FLAIR", case.outcome()
         for kind, entry in KINDS.items():
+            if kind not in parts:
+                continue
             if kind in ("dsc", "dce") and bids["series"].get(kind):
                 good = Case(out, label, root / f"good-{kind}")
                 part(good, anatomy, bids, kind)
@@ -138,8 +143,9 @@ def session(out: Path, label: str, other: str, follow: str | None) -> Iterator[t
                 }
                 part(bad, anatomy, {**bids, "series": series}, kind)
                 yield f"{kind}: {what}", bad.outcome()
-        yield from reference_cases(out, label, bids, theirs, root)
-        if follow:
+        if "own" in parts:
+            yield from reference_cases(out, label, bids, theirs, root)
+        if follow and "follow" in parts:
             yield from follow_cases(out, follow, summary, theirs, root)
 
 
@@ -203,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sessions", nargs="+", help="sub-X_ses-Y; all where absent")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     found = sorted((options.out / "ledger" / "states" / "bids").glob("sub-*_ses-*.json"))
     labels = [path.stem for path in found]
@@ -211,7 +218,7 @@ def main() -> None:
         other = next(name for name in labels if not name.startswith(subject))
         mine = [name for name in labels if name.startswith(subject)]
         follow = next((n for n in mine if n > label), None)
-        for what, outcome in session(options.out, label, other, follow):
+        for what, outcome in session(options.out, label, other, follow, options.parts):
             print(f"{label} {what:32s} {outcome}", flush=True)
 
 
