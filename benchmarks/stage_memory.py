@@ -1,11 +1,12 @@
-"""Peak memory and time of every session stage at clinical matrix size.
+"""Peak memory and time of every stage on a session of clinical size.
 
-Usage: python benchmarks/stage_memory.py FINISHED_STUDY COPY [STAGE ...]
+Usage: python benchmarks/stage_memory.py DEMO_STUDY FOLDER [STAGE ...]
 
-Takes a finished demo study, interpolates the images of its first session up to clinical matrices
-(about 210 x 256 x 198 for T1, 192 x 192 in plane for perfusion, at the original number of frames)
-in a copy, and runs each stage there in a process of its own. The contents mean nothing then; memory
-follows from the matrix alone.
+Takes the first session of the demo's center `north` as DICOM and enlarges every image in plane,
+until each series has the voxels of a clinical one: T1w and FLAIR 256 x 256 x 176, DSC 128 x 128 x
+25 with 80 frames, DCE and flip angles 192 x 192 x 40 with 65 frames. Memory follows from the number
+of voxels, not from their shape. The study is indexed, and every stage runs in a process of its own;
+what it peaked at is what its record says.
 """
 
 from __future__ import annotations
@@ -13,88 +14,101 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+import pydicom
 from scipy.ndimage import zoom
 
 from afterglow.config import load_study
 from afterglow.config.resources import resource
 from afterglow.provenance.dag import load_dag
+from afterglow.provenance.records import record_path
+from afterglow.provenance.stages import STAGES
 from afterglow.provenance.wrapper import run_job
 
-STAGES = ("anat", "dsc", "dce", "features", "report")
-STRUCTURAL, IN_PLANE = 1.6, 2.0
+# Voxels of all frames by what the series' description says. The flip angles stay on the grid of the
+# dynamic series, which has 60 frames here.
+CLINICAL = {
+    "DCE": 192 * 192 * 40 * 65,
+    "DSC": 128 * 128 * 25 * 80,
+    "map FA": 192 * 192 * 40 * 65 // 60,
+    "3D T1": 256 * 256 * 176,
+    "FLAIR": 256 * 256 * 176,
+}
+STUDY = """\
+study: clinical-size
+out: out
+centers:
+- name: north
+  dicom: [incoming]
+  contrast_agent: gadobutrol
+  dose: 0.1
+  preload: dce
+  hematocrit: 0.42
+"""
 
 
-def enlarge(path: Path) -> None:
-    """Replace an image by one of clinical size on the same field of view."""
-    image = nib.load(path)
-    data = np.asarray(image.dataobj)
-    flat = data.ndim == 4 or data.shape[2] < 60
-    factors = (IN_PLANE, IN_PLANE, 1.0) if flat else (STRUCTURAL,) * 3
-    order = 0 if "dseg" in path.name else 1
-    volumes = data[..., None] if data.ndim == 3 else data
-    larger = np.stack([zoom(v, factors, order=order) for v in np.moveaxis(volumes, -1, 0)], axis=-1)
-    old, new = np.array(data.shape[:3]), np.array(larger.shape[:3])
-    affine = image.affine @ np.diag([*(old / new), 1.0])
-    result = nib.Nifti1Image(larger[..., 0] if data.ndim == 3 else larger, affine)
-    result.header.set_zooms([*result.header.get_zooms()[:3], *image.header.get_zooms()[3:]])
-    path.unlink()
-    nib.save(result, path)
+def prepare(demo: Path, folder: Path) -> None:
+    """Write the enlarged session and index it."""
+    incoming = folder / "incoming"
+    incoming.mkdir(parents=True)
+    (folder / "study.yaml").write_text(STUDY)
+    files = [path for path in (demo / "incoming/north").rglob("*") if path.is_file()]
+    headers = {path: pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in files}
+    first = min(h.StudyDate for h in headers.values() if "StudyDate" in h)
+    counts: dict[str, int] = {}
+    for header in headers.values():
+        name = str(header.get("SeriesInstanceUID"))
+        counts[name] = counts.get(name, 0) + 1
+    for number, (path, header) in enumerate(sorted(headers.items())):
+        kind = next((k for k in CLINICAL if k in str(header.get("SeriesDescription"))), None)
+        if header.get("StudyDate") == first and kind is not None:
+            enlarge(path, incoming / f"{number}.dcm", kind, counts[str(header.SeriesInstanceUID)])
+    afterglow = [sys.executable, "-m", "afterglow.cli.app"]
+    subprocess.run([*afterglow, "index", str(folder)], check=True)
 
 
-def prepare(source: Path, folder: Path) -> None:
-    """Copy a study by links and enlarge what its first session converted."""
-    shutil.copytree(source, folder, copy_function=os.link, symlinks=True)
-    shutil.rmtree(folder / "out/.store", ignore_errors=True)
-    subject, session = first_session(folder)
-    for kind in ("anat", "perf"):
-        for path in (folder / f"out/bids/sub-{subject}/ses-{session}/{kind}").glob("*.nii.gz"):
-            enlarge(path)
-    masks = folder / f"out/derivatives/sub-{subject}/ses-{session}/lesions"
-    for path in masks.glob("*desc-given_dseg.nii.gz"):
-        enlarge(path)
-
-
-def first_session(folder: Path) -> tuple[str, str]:
-    """Return the first reference session: it waits for no other."""
-    rows = load_dag(load_study(folder / "study.yaml")).rows
-    row = min((r for r in rows if r["is_reference"]), key=lambda r: (r["subject"], r["session"]))
-    return row["subject"], row["session"]
+def enlarge(source: Path, target: Path, kind: str, images: int) -> None:
+    """Write an image with its share of a clinical series' voxels, on the same field of view."""
+    image = pydicom.dcmread(source)
+    old = image.pixel_array
+    new = zoom(old, np.sqrt(CLINICAL[kind] / (images * old.size)), order=1).astype(old.dtype)
+    spacing = np.array(image.PixelSpacing, dtype=float) * old.shape / new.shape
+    image.Rows, image.Columns = new.shape
+    image.PixelSpacing = [f"{value:.6f}" for value in spacing]
+    image.PixelData = new.tobytes()
+    image.save_as(target)
 
 
 def run_stage(folder: Path, stage: str) -> None:
-    """Run one stage in this process."""
+    """Run one stage in this process and print how it ended and what it took."""
     study = load_study(folder / "study.yaml")
-    job = load_dag(study).of(stage, *first_session(folder))
+    dag = load_dag(study)
+    (job,) = (job for job in dag.jobs.values() if job.stage == stage)
     main = runpy.run_path(str(resource(f"scripts/{stage}.py")), run_name="memory")["main"]
     state = run_job(study, job, main)
-    print(json.dumps({"status": state.status, "reason": state.reason}))
+    taken = json.loads(record_path(study.out, job.key).read_text())["run"]
+    print(
+        f"{stage:13}{taken['peak_memory_mb']:8.0f} MB {taken['cpu_seconds']:8.0f} s  "
+        f"{state.status} {state.reason} {[p.what for p in state.problems]}",
+        flush=True,
+    )
 
 
 def main() -> None:
-    """Prepare the copy where it is not there yet, then measure stage after stage."""
-    source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    """Prepare the session where it is not there yet, then measure stage after stage."""
+    demo, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     if sys.argv[3:4] == ["--one"]:
         run_stage(folder, sys.argv[4])
         return
-    if not folder.exists():
-        prepare(source, folder)
+    if not (folder / "out/index/plan.parquet").exists():
+        prepare(demo, folder)
     for stage in sys.argv[3:] or STAGES:
-        started = time.perf_counter()
-        command = [sys.executable, __file__, str(source), str(folder), "--one", stage]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        printed = process.stdout.read() if process.stdout else ""
-        _, _, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        told = printed.strip().splitlines()[-1:]
-        print(f"{stage:10}{usage.ru_maxrss / 1024:8.0f} MB {seconds:8.0f} s  {told}", flush=True)
+        command = [sys.executable, __file__, str(demo), str(folder), "--one", stage]
+        subprocess.run(command, env={**os.environ, "MPLBACKEND": "Agg"}, check=True)
 
 
 if __name__ == "__main__":

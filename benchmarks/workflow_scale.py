@@ -1,6 +1,6 @@
 """What the workflow layer costs, without any stage's work: plans, parsing, jobs, submissions.
 
-Usage: python benchmarks/workflow_scale.py plan SESSIONS [FOLDER]
+Usage: python benchmarks/workflow_scale.py plan SESSIONS [FOLDER [PART ...]]
        python benchmarks/workflow_scale.py local SESSIONS [FOLDER]
        python benchmarks/workflow_scale.py slurm SESSIONS [FOLDER]
        python benchmarks/workflow_scale.py plot
@@ -8,7 +8,7 @@ Usage: python benchmarks/workflow_scale.py plan SESSIONS [FOLDER]
 ``plan`` writes an empty and a finished study of so many sessions and times what a person waits for,
 each command as a process of its own with its peak memory. ``local`` and ``slurm`` run a study whose
 stages only sleep, through the real rules, wrapper and driver, and split what is left of the time.
-Figures are appended to ``benchmarks/workflow_scale.json``; ``plot`` draws them.
+Figures are appended to ``docs/data/workflow_scale.json``; ``plot`` draws them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ import pyarrow.parquet as pq
 import ledger_scale
 
 REPO = Path(__file__).resolve().parents[1]
-FIGURES = REPO / "benchmarks/workflow_scale.json"
+FIGURES = REPO / "docs/data/workflow_scale.json"
 AFTERGLOW = [sys.executable, "-m", "afterglow.cli.app"]
 SLEEP = 0.2
 
@@ -57,23 +59,40 @@ if __name__ == "__main__":
 '''
 
 
-def plan(sessions: int, folder: Path) -> dict[str, Any]:
-    """Time planning of an empty study, a finished one, and one with ten new sessions."""
+def plan(sessions: int, folder: Path, parts: list[str]) -> Iterator[dict[str, Any]]:
+    """Time planning of an empty study, a finished one, and one with ten new sessions.
+
+    Yields what each part found as soon as it is known: at ten thousand sessions each takes minutes.
+    """
     ledger_scale.SESSIONS = sessions
-    empty = _empty(folder / "empty")
-    found: dict[str, Any] = {"kind": "plan", "sessions": sessions}
-    found["plan"] = _timed([*AFTERGLOW, "plan", str(empty)])
-    found["dry run"] = _timed([*AFTERGLOW, "run", str(empty), "--no-scan", "--dry-run"])
-    found["snakemake -n"] = _timed(_dry_run(empty))
-    found["parse in a job"] = _timed(_dry_run(empty, one_job=True))
-    finished = folder / "finished"
+    empty, finished = folder / "empty", folder / "finished"
+    if not (empty / "study.yaml").exists():
+        _empty(empty)
     if not (finished / "study.yaml").exists():
-        ledger_scale.make(1, finished)
+        # In a process of its own: a command's peak memory is never less than its parent's was.
+        words = "import sys, pathlib, ledger_scale; ledger_scale.make(1, pathlib.Path(sys.argv[1]))"
+        subprocess.run(
+            [sys.executable, "-c", words, str(finished)],
+            cwd=REPO / "benchmarks",
+            env={**os.environ, "SESSIONS": str(sessions)},
+            check=True,
+        )
         (finished / "out/tables/features.parquet").unlink()
-    found["nothing to do"] = _timed([*AFTERGLOW, "run", str(finished), "--no-scan"])
-    found["jobs"] = len(json.loads(_printed([*AFTERGLOW, "plan", str(empty), "--json"]))["jobs"])
-    found["ten more"] = _ten_more(finished, sessions)
-    return found
+    commands = {
+        "plan": [*AFTERGLOW, "plan", str(empty)],
+        "dry run": [*AFTERGLOW, "run", str(empty), "--no-scan", "--dry-run"],
+        "snakemake -n": _dry_run(empty),
+        "parse in a job": _dry_run(empty, one_job=True),
+        "nothing to do": [*AFTERGLOW, "run", str(finished), "--no-scan"],
+    }
+    for name, command in commands.items():
+        if not parts or name in parts:
+            yield {name: _timed(command)}
+    if not parts or "jobs" in parts:
+        planned = json.loads(_printed([*AFTERGLOW, "plan", str(empty), "--json"]))["jobs"]
+        yield {"jobs": len(planned)}
+    if not parts or "ten more" in parts:
+        yield {"ten more": _ten_more(finished, sessions)}
 
 
 def _empty(folder: Path) -> Path:
@@ -93,13 +112,19 @@ def _dry_run(folder: Path, *, one_job: bool = False) -> list[str]:
     command += ["--snakefile", str(REPO / "workflow/Snakefile"), "--profile", str(profile)]
     command += ["--directory", str(folder / "out"), "--config", f"study={folder / 'study.yaml'}"]
     one = "ledger/states/bids/sub-s00000_ses-20190101.json"
-    return [*command, "--", one] if one_job else [*command, "--", "sessions", "study"]
+    if one_job:
+        return [*command, "--mode", "remote", "--", one]
+    return [*command, "--", "sessions", "study"]
 
 
 def _timed(command: list[str]) -> dict[str, float]:
+    """Return wall and processor seconds of a command with its children, and its peak memory."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds, memory, code = ledger_scale.measure(command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert code == 0, f"{command} ended with {code}"
-    return {"seconds": round(seconds, 2), "mb": round(memory)}
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": round(seconds, 2), "processor": round(used, 2), "mb": round(memory)}
 
 
 def _printed(command: list[str]) -> str:
@@ -219,15 +244,20 @@ def plot() -> None:
     rows = [r for r in json.loads(FIGURES.read_text()) if r["kind"] == "plan"]
     rows = sorted({r["sessions"]: r for r in rows}.values(), key=lambda r: r["sessions"])
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for name in ("plan", "dry run", "snakemake -n", "parse in a job", "nothing to do", "ten more"):
-        known = [r for r in rows if name in r]
-        for axis, value in zip(axes, ("seconds", "mb"), strict=True):
-            sizes = [r["sessions"] for r in known]
-            axis.plot(sizes, [r[name][value] for r in known], "o-", label=name)
-    for axis, label in zip(axes, ("wall time (s)", "peak memory (MB)"), strict=True):
-        axis.set(xscale="log", yscale="log", xlabel="sessions", ylabel=label)
+    names = ("plan", "ten more", "nothing to do", "snakemake -n", "parse in a job")
+    styles = dict(zip(names, "osD^v", strict=True))
+    for axis, value in zip(axes, ("processor", "mb"), strict=True):
+        for name, marker in styles.items():
+            known = [row for row in rows if name in row]
+            sizes = [row["sessions"] for row in known]
+            axis.plot(sizes, [row[name][value] for row in known], f"{marker}-", label=name)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8)
+    sizes = [row["sessions"] for row in rows]
+    axes[0].plot(sizes, [size * 0.005 for size in sizes], ":", color="0.4", label="in proportion")
+    axes[0].set(xscale="log", yscale="log", xlabel="sessions", ylabel="processor time (s)")
+    axes[1].set(xscale="log", ylim=(0, None), xlabel="sessions", ylabel="peak memory (MB)")
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.savefig(REPO / "docs/images/workflow_scale.png", dpi=130)
 
 
@@ -239,11 +269,24 @@ def main() -> None:
         return
     sessions = int(sys.argv[2])
     folder = Path(sys.argv[3] if len(sys.argv) > 3 else f"workflow-scale-{sessions}").resolve()
-    found = plan(sessions, folder) if kind == "plan" else overhead(kind, sessions, folder)
-    known = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
-    known = [k for k in known if (k["kind"], k["sessions"]) != (kind, sessions)]
-    FIGURES.write_text(json.dumps([*known, found], indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    found = (
+        plan(sessions, folder, sys.argv[4:])
+        if kind == "plan"
+        else iter([overhead(kind, sessions, folder)])
+    )
+    for news in found:
+        keep(kind, sessions, news)
+        print(json.dumps(news, indent=1), flush=True)
+
+
+def keep(kind: str, sessions: int, news: dict[str, Any]) -> None:
+    """Add figures to those of the same kind and number of sessions."""
+    rows = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
+    mine = {"kind": kind, "sessions": sessions}
+    same = [row for row in rows if {name: row[name] for name in mine} == mine]
+    others = [row for row in rows if row not in same]
+    merged = {**mine, **(same[0] if same else {}), **news}
+    FIGURES.write_text(json.dumps([*others, merged], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ REPO = Path(__file__).resolve().parents[1]
 SCRIPT = '''"""A fake stage: its output follows from what its upstream stages wrote."""
 
 import faulthandler
+import gzip
 import os
 import random
 import signal
@@ -54,6 +55,8 @@ def make_trouble(kind, trouble, job):
         raise OSError(28, "No space left on device")
     if kind == "fill":
         job.out("derivatives/big.bin").write_bytes(bytes(4_000_000))
+    if kind == "corrupt":
+        gzip.decompress(gzip.compress(bytes(1000))[:-12])
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "hang":
@@ -125,7 +128,9 @@ class FakeStudy:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "AFTERGLOW_RESOURCES": str(self.resources)}
 
-    def trouble(self, stage: str, subject: str, session: str | None, kind: str | None) -> None:
+    def trouble(
+        self, stage: str, subject: str | None, session: str | None, kind: str | None
+    ) -> None:
         path = self.folder / "trouble" / f"{stage}-{subject}-{session}"
         path.parent.mkdir(exist_ok=True)
         if kind is None:

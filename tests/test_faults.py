@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,8 +28,6 @@ from afterglow.provenance.guard import LOCKS, alone, is_held
 from afterglow.provenance.records import read_state
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, SUBJECT_STAGES
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process
-
-BREAKS = ("error", "kill", "hang", "disk")
 
 
 @pytest.fixture
@@ -60,97 +56,54 @@ def failed(fake: FakeStudy) -> dict[tuple[str, str | None, str | None], str]:
     return {(row["stage"], row["subject"], row["session"]): row["detail"] for row in rows}
 
 
-class Killer:
-    """Kills a driver or a job of its study now and then, and starts the driver again."""
-
-    def __init__(self, fake: FakeStudy, seed: int) -> None:
-        self.fake, self.random, self.kills = fake, random.Random(seed), 0
-        self.driver: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "afterglow.cli.app", "run", str(self.fake.study_file)]
-        return subprocess.Popen(
-            [*command, "--no-scan", "--cores", "2"],
-            env=self.fake.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def jobs(self) -> list[int]:
-        """Return the processes that run a stage of this study."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (place / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if len(words) > 1 and f"{self.fake.out}/.snakemake/scripts/" in words[1].decode():
-                found.append(int(place.name))
-        return found
-
-    def strike(self) -> None:
-        """Kill something after a random while."""
-        if self.driver is None or self.driver.poll() is not None:
-            self.driver = self.start()
-        time.sleep(self.random.uniform(0.2, 6))
-        jobs = self.jobs()
-        if self.random.random() < 0.35 and self.driver.poll() is None:
-            self.driver.kill()
-            self.driver.wait()
-        elif jobs:
-            os.kill(self.random.choice(jobs), signal.SIGKILL)
-        else:
-            return
-        self.kills += 1
-
-    def finish(self) -> int:
-        if self.driver is not None and self.driver.poll() is None:
-            self.driver.wait()
-        self.driver = self.start()
-        return self.driver.wait()
+def stricken(fake: FakeStudy, kinds: Sequence[str]) -> dict[JobId, str]:
+    """Plan a subject for each fault of each of its stages and one without; return the faults."""
+    faults: dict[JobId, str] = {}
+    session = "20190101"
+    for stage in STAGES:
+        for kind in kinds if stage not in STUDY_STAGES else ():
+            subject = f"{stage}{kind}"
+            faults[stage, subject, None if stage in SUBJECT_STAGES else session] = kind
+    for place, kind in faults.items():
+        fake.trouble(*place, kind)
+    subjects = sorted({str(place[1]) for place in faults})
+    fake.write_plan([(subject, session) for subject in [*subjects, "sound"]])
+    return faults
 
 
-def kill_and_resume(fake: FakeStudy, kills: int, sessions: list[tuple[str, str]]) -> None:
-    expected = undisturbed(fake, sessions)
-    fake.write_plan(sessions)
-    killer = Killer(fake, seed=kills)
-    while killer.kills < kills:
-        killer.strike()
-        if killer.driver.poll() == 0:
-            # Done before all kills were dealt: check, and begin anew.
-            assert fake.contents() == expected
-            subprocess.run(["rm", "-rf", fake.out], check=True)
-            fake.write_plan(sessions)
-    assert killer.finish() == 0
-    assert fake.contents() == expected
+def stricken_everywhere(fake: FakeStudy, kind: str) -> dict[JobId, str]:
+    """As `stricken`, with the same fault in every stage of the study."""
+    late: dict[JobId, str] = {(stage, None, None): kind for stage in STUDY_STAGES}
+    for place in late:
+        fake.trouble(*place, kind)
+    return {**stricken(fake, [kind]), **late}
+
+
+def mended(fake: FakeStudy, faults: Iterable[JobId]) -> None:
+    """Take the faults away, run again, and find what an undisturbed run leaves."""
+    for place in faults:
+        fake.trouble(*place, None)
+    assert exit_code(run(fake, retry_failed=True)) == ExitCode.DONE
+    assert failed(fake) == {}
+    sessions = [(row["subject"], row["session"]) for row in load_dag(fake.load()).rows]
+    assert fake.contents() == undisturbed(fake, sessions)
     assert verify(fake.load(), deep=True) == []
-    assert {told[3] for told in fake.executions()} == {"first"}, "a finished result was recomputed"
-    assert not plan_study(fake.load())[1]
 
 
-def test_ten_kills_lose_nothing(fake: FakeStudy) -> None:
-    kill_and_resume(fake, 10, SESSIONS[:1])
-
-
-@pytest.mark.soak
-def test_a_hundred_kills_lose_nothing(fake: FakeStudy) -> None:
-    kill_and_resume(fake, 100, SESSIONS[:2])
-
-
-@pytest.mark.parametrize("stage", [name for name in STAGES if name not in STUDY_STAGES])
-@pytest.mark.parametrize("kind", ["error", "disk"])
-def test_an_exception_in_any_stage_is_a_row(fake: FakeStudy, stage: str, kind: str) -> None:
-    fake.write_plan([SESSIONS[1], SESSIONS[2]])
-    session = None if stage in SUBJECT_STAGES else "20190301"
-    fake.trouble(stage, "s1", session, kind)
+@pytest.mark.parametrize("kind", ["error", "disk", "corrupt"])
+def test_an_exception_in_any_stage_is_a_row(fake: FakeStudy, kind: str) -> None:
+    """Every stage of a subject and of the study, each fault alone in its subject."""
+    faults = stricken_everywhere(fake, kind)
     assert exit_code(run(fake)) == ExitCode.PARTIAL
-    assert list(failed(fake)) == [(stage, "s1", session)]
-    state = read_state(fake.out / load_dag(fake.load()).of(stage, "s1", session).state)
-    assert state is not None
-    assert state.transient == (kind == "disk")
-    done = {r["stage"] for r in status_rows(fake.out) if r["status"] == "done"}
-    assert done == set(STAGES)
+    assert set(failed(fake)) == set(faults)
+    for place in faults:
+        state = read_state(fake.out / load_dag(fake.load()).of(*place).state)
+        assert state is not None
+        assert state.transient == (kind == "disk")
+    others = [row for row in status_rows(fake.out) if row["status"] != "failed"]
+    assert {row["status"] for row in others} == {"done"}, "everything else is finished"
     assert verify(fake.load()) == []
+    mended(fake, faults)
 
 
 @pytest.mark.parametrize("stage", STUDY_STAGES)
@@ -225,26 +178,6 @@ def test_members_held_back_by_a_lost_session_go_again(fake: FakeStudy) -> None:
     assert {place for place in told if place[1] != "s1"} == set()
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("stage", list(STAGES))
-@pytest.mark.parametrize("kind", BREAKS)
-def test_every_fault_in_every_stage(fake: FakeStudy, stage: str, kind: str) -> None:
-    unit = ("s1", "20190301")
-    if stage in SUBJECT_STAGES:
-        unit = ("s1", None)
-    elif stage in STUDY_STAGES:
-        unit = (None, None)
-    fake.trouble(stage, *unit, kind)
-    assert exit_code(run(fake, snakemake=True)) == ExitCode.PARTIAL
-    assert (stage, *unit) in failed(fake)
-    rows = status_rows(fake.out)
-    assert all(r["status"] == "done" for r in rows if r["subject"] == "s2")
-    fake.trouble(stage, *unit, None)
-    assert exit_code(run(fake, snakemake=True, retry_failed=True)) == ExitCode.DONE
-    assert fake.contents() == undisturbed(fake, SESSIONS)
-    assert verify(fake.load(), deep=True) == []
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of three megabytes."""
@@ -271,6 +204,56 @@ def test_a_full_scratch_disk_is_a_passing_failure(
     assert exit_code(run(fake)) == ExitCode.DONE
     assert fake.contents() == undisturbed(fake, SESSIONS)
     assert verify(fake.load(), deep=True) == []
+
+
+@pytest.mark.soak
+def test_a_full_disk_in_every_stage(
+    fake: FakeStudy, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODE_DISK", str(small_disk))
+    monkeypatch.setenv("AFTERGLOW_SCRATCH", "$NODE_DISK")
+    faults = stricken_everywhere(fake, "fill")
+    assert exit_code(run(fake)) == ExitCode.PARTIAL
+    told = failed(fake)
+    assert set(told) == set(faults)
+    assert all(cause.endswith("No space left on device") for cause in told.values())
+    assert list(small_disk.iterdir()) == [], "nothing is left on the node"
+    mended(fake, faults)
+
+
+@pytest.mark.soak
+def test_kills_and_hangs_in_every_stage_of_a_subject(fake: FakeStudy) -> None:
+    """Each alone in its subject, one run of Snakemake for all of them."""
+    faults = stricken(fake, ["kill", "hang"])
+    assert exit_code(run(fake, snakemake=True)) == ExitCode.PARTIAL
+    told = failed(fake)
+    for place, kind in faults.items():
+        begins = "it was killed" if kind == "kill" else "it ran past its time limit"
+        assert told.pop(place).startswith(begins)
+    assert all(cause.startswith("it never started: no result of") for cause in told.values())
+    assert {place[1] for place in told} <= {place[1] for place in faults}
+    for row in status_rows(fake.out):
+        if row["subject"] in {"sound", None}:
+            assert row["status"] == "done"
+    mended(fake, faults)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stage", STUDY_STAGES)
+@pytest.mark.parametrize("kind", ["kill", "hang"])
+def test_kills_and_hangs_in_every_stage_of_the_study(
+    fake: FakeStudy, stage: str, kind: str
+) -> None:
+    fake.write_plan(SESSIONS[:1])
+    run_study(fake.load(), fake.study_file, Selection(subject="s1"), runner=run_in_process)
+    fake.trouble(stage, None, None, kind)
+    assert exit_code(run(fake, snakemake=True)) == ExitCode.PARTIAL
+    told = failed(fake)
+    begins = "it was killed" if kind == "kill" else "it ran past its time limit"
+    assert told.pop((stage, None, None)).startswith(begins)
+    later = STUDY_STAGES[STUDY_STAGES.index(stage) + 1 :]
+    assert set(told) == {(other, None, None) for other in later}
+    mended(fake, [(stage, None, None)])
 
 
 def test_a_full_study_disk_is_told_and_resumed(
@@ -331,39 +314,3 @@ def test_who_comes_second_waits_and_links(fake: FakeStudy) -> None:
     assert second.wait(timeout=60) == 0
     assert came.exists()
     assert not is_held(fake.out, job.key)
-
-
-def test_nothing_is_written_outside_the_study(
-    fake: FakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No home, an install that is left alone, a study behind a symbolic link."""
-    fake.write_plan(SESSIONS[:1])
-    link = tmp_path / "by a link"
-    link.symlink_to(fake.folder)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setenv("HOME", "/proc/nobody")
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    install = {p: p.stat().st_mtime_ns for p in fake.resources.rglob("*") if p.is_file()}
-    around = sorted(tmp_path.iterdir())
-    study_file = link / "study.yaml"
-    done = subprocess.run(
-        [sys.executable, "-m", "afterglow.cli.app", "run", str(study_file), "--no-scan", "--json"],
-        env={**os.environ, "AFTERGLOW_RESOURCES": str(fake.resources)},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events[0]["event"] == "planned"
-    assert events[0]["jobs"]["bids"] == 1
-    assert {e["stage"] for e in events if e["event"] == "ended"} == set(STAGES)
-    assert events[-1] == {"event": "over", "exit_code": 0}
-    assert list(temporary.iterdir()) == []
-    assert sorted(tmp_path.iterdir()) == around
-    now = {p: p.stat().st_mtime_ns for p in fake.resources.rglob("*") if p.is_file()}
-    assert now == install
-    assert not plan_study(fake.load())[1], "by its own path nothing is to be done either"
