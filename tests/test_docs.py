@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 import yaml
 from typer.testing import CliRunner
 
@@ -21,6 +23,9 @@ from doc_blocks import PAGES, REPO, blocks, commands
 from test_standalone import dynamic, spgr, write
 
 STANDALONE = {"t1", "dce", "dsc"}
+_SPEC = importlib.util.spec_from_file_location("results", REPO / "docs/tools/results.py")
+results = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(results)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,22 @@ def test_every_command_line_is_one_of_ours_and_known():
         assert words[0] in {"make", "afterglow"}, (block.page, words)
         if words[0] == "afterglow":
             assert words[1] in names, (block.page, words)
+
+
+def test_commands_within_sentences_have_these_options():
+    """`afterglow X --option` in running text: command and option exist."""
+    group = typer.main.get_command(app)
+    seen = set()
+    for page in PAGES:
+        text = (REPO / page).read_text(encoding="utf-8")
+        for span in re.findall(
+            r"`afterglow ([a-z][^`]*)`", re.sub(r"```.*?```", "", text, flags=re.S)
+        ):
+            name, *words = span.split()
+            known = {o for p in group.commands[name].params for o in p.opts}
+            assert {w for w in words if w.startswith("--")} <= known, (page, span)
+            seen.add(span)
+    assert {"plan demo --explain", "status my-study --watch"} <= seen
 
 
 def test_what_is_not_executed_says_why():
@@ -153,3 +174,51 @@ def test_the_reference_is_that_of_the_code(site: Path):
     assert "volume_change_nadir" in tables
     library = (site / "reference/api.html").read_text(encoding="utf-8")
     assert "dsc.deconvolve" in library
+
+
+@pytest.mark.parametrize("name", ["accuracy.md", "benchmarks.md", "page-tour.md"])
+def test_a_page_of_results_is_what_its_files_make(name):
+    made = results.pages()[name]
+    assert (REPO / "docs" / name).read_text(encoding="utf-8") == made, (
+        "python docs/tools/results.py"
+    )
+
+
+def test_pages_of_results_say_the_numbers_of_their_files():
+    row = {
+        "quantity": "rCBV", "unit": "ratio", "n": 14, "n_missing": 2, "target_percent": None,
+        "median_absolute_error_percent": 4.68123, "bias": -0.0292, "limit_low": -0.29,
+        "limit_high": 0.232,
+    }  # fmt: skip
+    content = {"cohort": "a demo", "rows": [{**row, "by_center": {"north": row}}]}
+    text = results.accuracy_page(content)
+    assert "| rCBV | ratio | 14 | 2 | 4.68 | – | -0.0292 | -0.29 to 0.232 |" in text
+    assert "| rCBV | north | 14 | 4.68 | -0.0292 | -0.29 to 0.232 |" in text
+    found = [
+        {"page": f"{k}.html", "kind": k, "megabytes": size, "seconds": 0.25, "console": 0,
+         "outside": 0, "wider": [0, wide], "axe": "none", "sheets": 3}
+        for k, size, wide in (("session", 4.1, 0), ("session", 3.9, 7), ("study", 0.05, 0))
+    ]  # fmt: skip
+    tour = {"cohort": "a demo", "linked": "All agree.", "findings": found}
+    study = {
+        "sessions": 1000,
+        "lesions": 5000,
+        "megabytes": 1.234,
+        "times": {"loaded": [0.4, 0.2, 0.3]},
+    }
+    text = results.benchmarks_page(tour, study, REPO / "benchmarks")
+    assert "| session | 2 | 4.10 | 0.2 |" in text
+    assert "| loaded | 0.20 | 0.30 |" in text
+    assert "`study_page.py` | How large the page of many sessions is" in text
+    text = results.tour_page(tour)
+    assert "| session.html | 3.90 | 0.2 | 0 | 0 | 7 px | none | 3 |" in text
+
+
+def test_pages_of_the_tour_are_as_small_and_silent_as_promised():
+    for found in results.read("page_tour")["findings"]:
+        assert found["megabytes"] < 15, found["page"]
+        assert (found["console"], found["outside"]) == (0, 0), found["page"]
+        assert found["axe"] == "none", found["page"]
+    study = results.read("study_page")
+    assert study["sessions"] == 1000
+    assert study["megabytes"] < 5
