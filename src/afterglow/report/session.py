@@ -39,6 +39,16 @@ CAPTIONS = {
     "dce": "T1 and DCE perfusion maps, arterial input function and curves, with units.",
 }
 
+# Of facts that are numbers with a unit, in the summaries of dsc and dce.
+_UNITS = {
+    **dict.fromkeys(("arrival", "duration", "frame_interval", "fwhm", "psr_echo_time"), "s"),
+    **dict.fromkeys(("repetition_time", "t1", "te", "time_to_peak", "tr"), "s"),
+    **dict.fromkeys(("field", "field_strength"), "T"),
+    **dict.fromkeys(("blood_r2star", "relaxivity"), "1/s/mM"),
+    "dose": "mmol/kg",
+    "flip_angle": "°",
+}
+
 
 def session_page(
     states: Mapping[str, State],
@@ -185,7 +195,7 @@ def _series_row(label: str, entry: Mapping[str, Any], read: Reader) -> list[Any]
     doubt = sidecar.get("TimingDisagreement")
     trust = "evaluable" if entry.get("evaluable", True) else words(entry.get("reason"))
     if doubt:
-        trust += f"; candidate times differ by {number(doubt)} s"
+        trust += f"; candidate times differ by {doubt:.3g} s"
     return [
         label,
         sidecar.get("Manufacturer"),
@@ -235,7 +245,8 @@ def _plain(facts: Mapping[str, Any]) -> list[list[Any]]:
         if isinstance(value, bool):
             rows.append([words(key), "yes" if value else "no"])
         elif isinstance(value, int | float):
-            rows.append([words(key), number(value)])
+            unit = _UNITS.get(key, "")
+            rows.append([f"{words(key)}, {unit}" if unit else words(key), number(value)])
         elif isinstance(value, str) and "/" not in value and key != "path":
             rows.append([words(key), value])
     return rows
