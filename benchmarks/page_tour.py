@@ -1,6 +1,8 @@
 """Open every page of a finished study in Chromium, check it, and take the pictures of the tour.
 
-    python benchmarks/page_tour.py demo
+    python benchmarks/page_tour.py demo [SUBJECT ...]
+
+Subjects, where given, are those whose pages are opened.
 
 Writes docs/images/tour/*.png, what was found as docs/data/page_tour.json, the accuracy that the
 demo's own report measured as docs/data/accuracy.json, and the pages made from them. Where
@@ -151,12 +153,12 @@ def timepoints(tab: Browser, out: Path) -> str:
 
 
 def shown(pages: list[Path]) -> dict[str, Path]:
-    """Return the page that stands for each kind: of lesions and sessions the last one seen."""
-    return {kind(path): path for path in pages}
+    """Return the page that stands for each kind: the one with most on it."""
+    return {kind(path): path for path in sorted(pages, key=lambda path: path.stat().st_size)}
 
 
 def told(out: Path) -> str:
-    """Return what cohort it was, in words."""
+    """Return what cohort it is, in words."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(out / "tables/sessions.parquet", columns=["center", "subject"]).to_pylist()
@@ -172,7 +174,8 @@ def main() -> None:
     out = Path(sys.argv[1]).resolve()
     out = out / "out" if (out / "out").is_dir() else out
     pages = [out / "cohort/study.html", out / "cohort/report.html"]
-    pages += sorted((out / "derivatives").glob("sub-*.html"))
+    subjects = sys.argv[2:] or ["*"]
+    pages += sorted(p for s in subjects for p in (out / "derivatives").glob(f"sub-{s}_*.html"))
     axe_path = Path(os.environ.get("AFTERGLOW_AXE", REPO / "node_modules/axe-core/axe.min.js"))
     axe = axe_path.read_text(encoding="utf-8") if axe_path.exists() else ""
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -188,9 +191,10 @@ def main() -> None:
         linked = timepoints(tab, out)
         sys.stdout.write(linked + "\n")
     cohort = told(out)
+    only = f"the pages of {len(sys.argv) - 2} subjects of " if sys.argv[2:] else ""
     rows = json.loads((out / "cohort/accuracy.json").read_text(encoding="utf-8"))
     results.save("accuracy", {"cohort": cohort, "rows": rows})
-    content = {"cohort": cohort, "linked": linked, "findings": [asdict(f) for f in findings]}
+    content = {"cohort": only + cohort, "linked": linked, "findings": [asdict(f) for f in findings]}
     results.save("page_tour", content)
     results.main()
 

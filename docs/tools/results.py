@@ -138,7 +138,7 @@ def benchmarks_page(tour: dict[str, Any], study: dict[str, Any], scripts: Path) 
 
 def tour_page(tour: dict[str, Any]) -> str:
     """Return the tour with its pictures and what was checked."""
-    lines = ["# Page tour", "", f"Pictures of the pages of {tour['cohort']}, made by `make tour`."]
+    lines = ["# Page tour", "", f"Pictures of {tour['cohort']}, made by `make tour`."]
     lines.append("")
     for name, title in TITLES.items():
         lines += [f"## {title}", "", TEXT[name], "", f"![{title}](images/tour/{name}-1280.png)", ""]
@@ -148,8 +148,8 @@ def tour_page(tour: dict[str, Any]) -> str:
     lines += [
         "## What was checked",
         "",
-        "Every page of the demo, from the file system. Seconds are from the address to a page that",
-        "answers. Violations are those that axe finds against WCAG 2.1 A and AA and its best",
+        "Every one of these pages, from the file system. Seconds are from the address to a page",
+        "that answers. Violations are those that axe finds against WCAG 2.1 A and AA and its best",
         "practices. Wider: how far the page reaches beyond a window of 1280 or 390 pixels.",
         "",
         *_table(
