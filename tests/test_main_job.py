@@ -224,19 +224,30 @@ def test_the_commands_and_queries_of_the_documents_run(
     names |= {"session=T": f"session={row['session']}"}
     names |= {"lesion_id=L001": f"lesion_id={row['lesion_id']}"}
     names["HASH"] = leaf["file"]
+    own = [r for r in moved.table("sessions") if r["subject"] == row["subject"]]
+    places = {r["is_reference"]: r["session"] for r in own}
+    names |= {"T": places[False], "same_as T0/1": f"same_as {places[True]}/1"}
+    lines = [
+        (block, words)
+        for block, words in commands()
+        if words[0] == "afterglow" and block.executed and words[1] not in {"t1", "dce", "dsc"}
+    ]
     seen = set()
-    for block, words in commands():
+    # What changes the study comes last, so that no other line runs jobs.
+    for block, words in sorted(lines, key=lambda line: line[1][1] in {"decide", "reference"}):
         name = words[1]
-        if words[0] != "afterglow" or not block.executed or name in {"t1", "dce", "dsc"}:
-            continue
         filled = [names.get(word, word) for word in words[1:]]
         if name == "init":
             if name in seen:
                 continue
             filled[1] = "another-study"
+        if name == "decide":
+            with (moved.folder / "study.yaml").open("a", encoding="utf-8") as stream:
+                stream.write("decisions: decisions.csv\n")
         done = CliRunner().invoke(app, filled)
         assert done.exit_code == 0, (block.page, words, done.output, done.exception)
         seen.add(name)
+    assert {"decide", "reference"} <= seen
     assert seen >= {"init", "index", "run", "status", "plan", "trace", "verify", "impact", "view"}
     assert {address.split(":")[1] for address in opened} == {"//127.0.0.1"}
     for block in blocks("python"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -46,7 +47,22 @@ def on_post_build(config: Any) -> None:
 
 def pages() -> dict[str, str]:
     """Return the generated pages by name."""
-    return {"cli": command_line(), "tables": tables(), "api": library()}
+    return {
+        "cli": command_line(),
+        "tables": tables(),
+        "api": library(),
+        "benchmarks": benchmarks(),
+    }
+
+
+def benchmarks() -> str:
+    """Return every script that measures something, with what it says of itself."""
+    lines = ["# Benchmark scripts", "", "Each is run as `python benchmarks/NAME`; its results"]
+    lines += ["stand on the page of its part.", "", "| script | what it measures |", "|---|---|"]
+    for path in sorted((Path(__file__).resolve().parents[2] / "benchmarks").glob("*.py")):
+        said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        lines.append(f"| `{path.name}` | {' '.join(said.split(chr(10) * 2)[0].split())} |")
+    return "\n".join(lines) + "\n"
 
 
 def command_line() -> str:

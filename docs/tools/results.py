@@ -5,7 +5,6 @@ python docs/tools/results.py
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,8 +45,9 @@ KINDS = {
 
 
 def read(name: str) -> Any:
-    """Return the results of one benchmark."""
-    return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+    """Return the results of one benchmark; None where it was not run."""
+    path = DATA / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def save(name: str, content: Any) -> None:
@@ -62,7 +62,7 @@ def pages() -> dict[str, str]:
     tour = read("page_tour")
     return {
         "accuracy.md": accuracy_page(read("accuracy")),
-        "benchmarks.md": benchmarks_page(tour, read("study_page"), REPO / "benchmarks"),
+        "benchmarks.md": benchmarks_page(tour, read("study_page")),
         "page-tour.md": tour_page(tour),
     }
 
@@ -101,8 +101,8 @@ def accuracy_page(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def benchmarks_page(tour: dict[str, Any], study: dict[str, Any], scripts: Path) -> str:
-    """Return sizes and times of pages, and which script measures what."""
+def benchmarks_page(tour: dict[str, Any], study: dict[str, Any] | None) -> str:
+    """Return sizes and times of pages."""
     found = tour["findings"]
     rows = []
     for kind, text in KINDS.items():
@@ -110,7 +110,6 @@ def benchmarks_page(tour: dict[str, Any], study: dict[str, Any], scripts: Path) 
         if own:
             largest, slowest = (max(f[k] for f in own) for k in ("megabytes", "seconds"))
             rows.append((text, len(own), f"{largest:.2f}", f"{slowest:.1f}"))
-    listed = [(f"`{path.name}`", _first_line(path)) for path in sorted(scripts.glob("*.py"))]
     lines = [
         "# Benchmarks",
         "",
@@ -119,19 +118,9 @@ def benchmarks_page(tour: dict[str, Any], study: dict[str, Any], scripts: Path) 
         f"Of {tour['cohort']}, opened from the file system by `make tour`:",
         "",
         *_table(("page", "how many", "largest, MB", "slowest to answer, s"), rows),
-        f"The page of all sessions with {study['sessions']:,} sessions and {study['lesions']:,}",
-        f"lesion links has {study['megabytes']:.2f} MB. Of five openings each, by",
-        f"`python benchmarks/study_page.py {study['sessions']}`:",
-        "",
-        *_table(
-            ("until", "least, s", "median, s"),
-            [(k, f"{min(v):.2f}", f"{_median(v):.2f}") for k, v in study["times"].items()],
-        ),
-        "## What measures what",
-        "",
-        "Each is run as `python benchmarks/NAME`; its results stand on the page of its part.",
-        "",
-        *_table(("script", "what it measures"), listed),
+        *_many(study),
+        "What else is measured, and by which script: `benchmarks/` (the site lists it under",
+        "*Benchmark scripts*); results stand on the page of each part.",
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -167,6 +156,24 @@ def tour_page(tour: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _many(study: dict[str, Any] | None) -> list[str]:
+    if study is None:
+        return [
+            "The page of 1,000 sessions was not measured: `python benchmarks/study_page.py`.",
+            "",
+        ]
+    return [
+        f"The page of all sessions with {study['sessions']:,} sessions and {study['lesions']:,}",
+        f"lesion links has {study['megabytes']:.2f} MB. Of five openings each, by",
+        f"`python benchmarks/study_page.py {study['sessions']}`:",
+        "",
+        *_table(
+            ("until", "least, s", "median, s"),
+            [(k, f"{min(v):.2f}", f"{_median(v):.2f}") for k, v in study["times"].items()],
+        ),
+    ]
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(map(str, line))} |" for line in lines] + [""]
@@ -190,11 +197,6 @@ def _number(value: float | None) -> str:
 
 def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
-
-
-def _first_line(path: Path) -> str:
-    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(said.split("\n\n")[0].split())
 
 
 def main() -> None:
