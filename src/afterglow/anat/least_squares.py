@@ -105,8 +105,13 @@ def make_target(
 
 def world_gradient(image: NDArray[np.float32], affine: Floats, points: NDArray[np.intp]) -> Floats:
     """Return the gradient of an image at voxels, shape (k, 3), per mm."""
-    at = tuple(points.T)
-    voxel = np.stack([np.gradient(image, axis=k)[at] for k in range(3)], axis=-1)
+    voxel = np.empty(points.shape)
+    for axis, n in enumerate(image.shape):
+        low, high = points.copy(), points.copy()
+        low[:, axis] = np.maximum(points[:, axis] - 1, 0)
+        high[:, axis] = np.minimum(points[:, axis] + 1, n - 1)
+        apart = np.maximum(high[:, axis] - low[:, axis], 1)
+        voxel[:, axis] = (image[tuple(high.T)] - image[tuple(low.T)]) / apart
     return np.asarray(voxel @ np.linalg.inv(affine[:3, :3]))
 
 

@@ -11,8 +11,9 @@ from afterglow.anat import bias, brain, figures, quality, registration, tissue
 from afterglow.anat.grids import Volume
 from afterglow.anat.refine import grown, refine
 from afterglow.anat.registration import Side, lesion_free
+from afterglow.anat.sampling import distance
 from afterglow.anat.template import load as load_template
-from afterglow.anat.transforms import resample
+from afterglow.anat.transforms import resample, voxel_sizes
 from afterglow.errors import AfterglowError, NotEvaluable
 
 if TYPE_CHECKING:
@@ -91,10 +92,7 @@ def run_structural(
     priors = dict(zip(tissue.CLASSES, maps, strict=True))
     tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
     plane = tissue.midsagittal(t1w, found.mask, found.to_template, settings)
-    near, rim, inside = (
-        lesion_free(grown(found.mask, mm), lesions, settings.lesion_margin_mm)
-        for mm in (_NEAR_MM, _RIM_MM, 0.0)
-    )
+    near, rim, inside = _regions(found.mask, lesions, settings)
     anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, near, rim, inside, good)
     figures.brain(t1w, found.mask, store.figure("brain"))
     store.transforms["T1w_to_MNI152"] = found.to_template
@@ -167,6 +165,14 @@ def _compare(
     )
     name = store.name("anat", "T1w", space="T1w", desc="deformedreference")
     store.save(anatomy.t1w.like(warp.pull([other], anatomy.t1w)[0]), name, packed=True)
+
+
+def _regions(brain: Volume, lesions: Volume | None, settings: AnatConfig) -> list[Volume]:
+    """Return the brain with 10 mm around it, with 4 mm, and alone, without lesions."""
+    away = distance(np.asarray(brain.values) > 0.5, voxel_sizes(brain.affine))
+    everywhere = brain.like(np.ones(brain.shape, dtype=bool))
+    free = lesion_free(everywhere, lesions, settings.lesion_margin_mm).values
+    return [brain.like((away <= mm) & free) for mm in (_NEAR_MM, _RIM_MM, 0.0)]
 
 
 def _reference_path(bids: dict[str, Any]) -> str:
