@@ -92,42 +92,19 @@ def rough_bet(image: Volume, settings: AnatConfig) -> Volume:
     import io
 
     import nibabel as nib
-    from brainextractor import BrainExtractor
+
+    from afterglow.anat.balloon import Balloon
 
     small = isotropic(image, settings.bet_mm)
     with contextlib.redirect_stdout(io.StringIO()):
-        extractor = BrainExtractor(
+        extractor = Balloon(
             nib.Nifti1Image(np.asarray(small.values, dtype=np.float64), small.affine),
-            bt=settings.bet_threshold,
+            settings.bet_threshold,
         )
-        _remesh(extractor)
         extractor.run(iterations=settings.bet_iterations)
         mask = extractor.compute_mask()
     values = resample(mask, small.affine, image.shape, image.affine)
     return image.like(values > 0.5)
-
-
-def _remesh(extractor: Any) -> None:
-    """Start from a sphere of 642 vertices: brainextractor's own of 2562 moves half as fast.
-
-    The outline it finds is coarse; it only has to bring the template into place.
-    """
-    import trimesh
-    from numba.typed import List
-
-    sphere = trimesh.creation.icosphere(subdivisions=3, radius=extractor.r)
-    sphere.apply_translation(extractor.c)
-    vertices, faces = np.array(sphere.vertices), np.array(sphere.faces)
-    around = np.zeros((len(vertices), 6, 2), dtype=np.int64)
-    for vertex in range(len(vertices)):
-        face, corner = (faces == vertex).nonzero()
-        around[vertex] = -1
-        around[vertex, : len(face)] = np.stack([face, corner], axis=1)
-    extractor.surface, extractor.vertices, extractor.faces = sphere, vertices, faces
-    extractor.num_vertices, extractor.num_faces = len(vertices), len(faces)
-    extractor.vertex_neighbors_idx = List([np.array(i) for i in sphere.vertex_neighbors])
-    extractor.face_vertex_idxs = around
-    extractor.update_surface_attributes()
 
 
 def isotropic(image: Volume, mm: float) -> Volume:
