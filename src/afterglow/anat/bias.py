@@ -40,8 +40,8 @@ def correct(
         The field divided out, on the image's grid, without unit.
     """
     ants = ants_module(threads)
-    small = _small(image, settings.bias_mm)
-    inside = head(small.values) if mask is None else _small(mask, settings.bias_mm).values > 0.5
+    small = coarse(image, settings.bias_mm)
+    inside = head(small.values) if mask is None else coarse(mask, settings.bias_mm).values > 0.5
     floor = np.maximum(small.values, 1e-3 * float(np.percentile(small.values, 99)))
     with workspace():
         result = ants.n4_bias_field_correction(
@@ -56,11 +56,6 @@ def correct(
     log_field = _extend(log_field - np.median(log_field[inside]), inside)
     field = np.exp(_smooth_onto(log_field, small, image))
     return image.like((np.asarray(image.values) / field).astype(np.float32)), field
-
-
-def _small(image: Volume, mm: float) -> Volume:
-    """Average in two steps: half of the time of one wide filter on the fine grid."""
-    return coarse(coarse(image, mm / 2), mm)
 
 
 def head(values: NDArray[Any]) -> NDArray[np.bool_]:

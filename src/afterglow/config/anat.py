@@ -17,10 +17,10 @@ class AnatConfig(Section):
         8.0, ge=1.0, le=10.0, description="Voxel size on which N4 estimates the bias field, mm."
     )
     bias_iterations: list[int] = Field(
-        [10, 40], description="N4 iterations per level of B-spline control points."
+        [50], description="N4 iterations per level of B-spline control points."
     )
     bias_spline_mm: float = Field(
-        150.0, ge=30.0, le=500.0, description="Distance of N4's first control points, mm."
+        75.0, ge=30.0, le=500.0, description="Distance of N4's first control points, mm."
     )
     brain_backend: Literal["auto", "bet", "hdbet", "synthstrip"] = Field(
         "auto",
