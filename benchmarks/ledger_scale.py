@@ -30,6 +30,7 @@ from afterglow.provenance.job import State
 from afterglow.provenance.records import RECORDS, dump_state, unit_name
 from afterglow.provenance.settled import write_snapshot
 
+FEATURES = "tables/features.parquet"
 SESSIONS = int(os.environ.get("SESSIONS", "10000"))
 
 
@@ -44,7 +45,7 @@ def main(records: int, folder: Path) -> None:
             sys.exit("the study could not be made")
     found = sum(1 for _ in (folder / "out" / RECORDS).iterdir())
     print(f"{found} records, {SESSIONS} sessions")
-    rows = pq.read_table(folder / "out/tables/features.parquet").to_pylist()
+    rows = pq.read_table(folder / "out" / FEATURES).to_pylist()
     row = rows[len(rows) // 2]
     where = [f"{name}={row[name]}" for name in ("subject", "session", "lesion_id")]
     commands = {
@@ -90,11 +91,11 @@ def make(records: int, folder: Path) -> None:
     write_plan(out)
     dag = load_dag(load_study(folder / "study.yaml"))
     (out / RECORDS).mkdir(parents=True)
+    write_features(dag)
     rounds = max(records // len(dag.jobs), 1)
     for number in range(rounds):
         write_round(dag, rounds - 1 - number)
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    write_features(dag)
     append_checkpoint(out)
     catalog.rebuild(out)
     write_snapshot(out)
@@ -136,11 +137,13 @@ def write_round(dag: Dag, age: int) -> None:
     out = dag.study.out
     for job in dag.jobs.values():
         path = f"derivatives/{job.stage}/{unit_name(job.subject, job.session)}.txt"
-        text = f"{job.key} {age}"
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        content = f"{job.key} {age}".encode()
+        if job.stage == "tables":
+            path, content = FEATURES, (out / FEATURES).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
         if age == 0:
             (out / path).parent.mkdir(parents=True, exist_ok=True)
-            (out / path).write_text(text)
+            (out / path).write_bytes(content)
             state = State(job.stage, job.key, job.subject, job.session, "done")
             state.outputs[path] = digest
             (out / job.state).parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +154,7 @@ def write_round(dag: Dag, age: int) -> None:
             "key": _aged(job.key, age),
             **{n: getattr(job, n) for n in ("stage", "subject", "session", "center")},
             "status": "done",
-            "outputs": [{"path": path, "sha256": digest, "size": len(text)}],
+            "outputs": [{"path": path, "sha256": digest, "size": len(content)}],
             "stats": {path: stat_token(out / path)} if age == 0 else {},
             "inputs": {
                 "records": [
@@ -196,7 +199,7 @@ def write_features(dag: Dag) -> None:
         for job in dag.jobs.values()
         if job.stage == "features"
     ]
-    path = dag.study.out / "tables/features.parquet"
+    path = dag.study.out / FEATURES
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
 

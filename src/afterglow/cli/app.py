@@ -244,7 +244,7 @@ def status(
     """Show sessions by stages, and every failure with its remedy."""
     # It lives for a second and holds a row per job: looking for cycles would cost a third of that.
     gc.disable()
-    from afterglow.cli.status import show_status, status_rows
+    from afterglow.cli.status import show_status, status_rows, statuses
 
     loaded, _ = open_study(study)
     if watch:
@@ -256,7 +256,7 @@ def status(
     elif as_json:
         print_json({"jobs": status_rows(loaded.out)}, indent=None)
     else:
-        show_status(console(), status_rows(loaded.out))
+        show_status(console(), statuses(loaded.out))
 
 
 def _cost(root: Path, as_json: bool) -> None:

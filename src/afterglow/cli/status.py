@@ -14,9 +14,10 @@ from afterglow.errors import AfterglowError
 from afterglow.provenance.dag import ABSENT, ABSENT_STUDY, PLAN, TICKETS, JobId, read_ticket
 from afterglow.provenance.guard import is_held
 from afterglow.provenance.records import unit_name
-from afterglow.provenance.settled import current_rows
+from afterglow.provenance.settled import current_values
 from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
 
+Told = tuple[str, ...]
 _PLACE = ("stage", "subject", "session")
 _TOLD = ("status", "reason", "detail", "remedy", "problems")
 _NOTHING = ("pending", "", "", "", "[]")
@@ -35,27 +36,25 @@ def status_rows(root: Path) -> list[dict[str, Any]]:
 
     What is recorded is told as it stands; whether it is still current is for `plan` and `verify`.
     """
+    return [as_entry(place, told) for place, told in statuses(root).items()]
+
+
+def as_entry(place: JobId, told: Told) -> dict[str, Any]:
+    """Return a job and what is told of it as JSON values."""
+    entry: dict[str, Any] = dict(zip((*_PLACE, *_TOLD), (*place, *told), strict=True))
+    entry["problems"] = [] if told[-1] == "[]" else json.loads(told[-1])
+    return entry
+
+
+def statuses(root: Path) -> dict[JobId, Told]:
+    """Return how every job of the plan stands: status, reason, detail, remedy, problems (JSON)."""
     known = _absent(root)
-    for row in current_rows(root, (*_PLACE, *_TOLD)):
-        stage, subject, session, *told = row.values()
-        known[stage, subject, session] = tuple(told)
+    known |= {
+        (stage, subject, session): tuple(told)
+        for stage, subject, session, *told in current_values(root, (*_PLACE, *_TOLD))
+    }
     known |= dict.fromkeys(_at_work(root), ("running", *_NOTHING[1:]))
-    rows = []
-    for place in planned_places(root):
-        status, reason, detail, remedy, problems = known.get(place, _NOTHING)
-        rows.append(
-            {
-                "stage": place[0],
-                "subject": place[1],
-                "session": place[2],
-                "status": status,
-                "reason": reason,
-                "detail": detail,
-                "remedy": remedy,
-                "problems": [] if problems == "[]" else json.loads(problems),
-            }
-        )
-    return rows
+    return {place: known.get(place, _NOTHING) for place in planned_places(root)}
 
 
 def planned_places(root: Path) -> list[JobId]:
@@ -86,7 +85,7 @@ def _at_work(root: Path) -> set[JobId]:
     return found
 
 
-def _absent(root: Path) -> dict[JobId, tuple[str, ...]]:
+def _absent(root: Path) -> dict[JobId, Told]:
     """Return what the last run says of the jobs that left no result."""
     files = [root / ABSENT, root / ABSENT_STUDY]
     found = [job for f in files if f.exists() for job in json.loads(f.read_text(encoding="utf-8"))]
@@ -98,38 +97,32 @@ def _absent(root: Path) -> dict[JobId, tuple[str, ...]]:
     }
 
 
-def show_status(console: Console, rows: list[dict[str, Any]]) -> None:
+def show_status(console: Console, jobs: dict[JobId, Told]) -> None:
     """Print sessions by stages (counts where they are many), then every failure with its remedy."""
+    counts = Counter((place[0], told[0]) for place, told in jobs.items())
     for stages in (SESSION_STAGES, SUBJECT_STAGES, STUDY_STAGES):
-        mine = [row for row in rows if row["stage"] in stages]
-        many = len(mine) > _SHOWN_UNITS * len(stages)
-        console.print(_counts(stages, mine) if many else _grid(stages, mine))
-    for row in rows:
-        if row["status"] in {"failed", "not_evaluable"} or row["problems"]:
-            _show_trouble(console, row)
+        units = sum(counts[stages[0], status] for status in _STYLE)
+        many = units > _SHOWN_UNITS
+        console.print(_counts(stages, counts, units) if many else _grid(stages, jobs))
+    for place, told in jobs.items():
+        if told[0] in {"failed", "not_evaluable"} or told[-1] != "[]":
+            _show_trouble(console, as_entry(place, told))
 
 
-def _grid(stages: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("")
-    for stage in stages:
-        table.add_column(stage)
+def _grid(stages: tuple[str, ...], jobs: dict[JobId, Told]) -> Table:
+    table = Table("", *stages, show_edge=False, pad_edge=False)
     units: dict[str, dict[str, str]] = {}
-    for row in rows:
-        unit = unit_name(row["subject"], row["session"])
-        units.setdefault(unit, {})[row["stage"]] = row["status"]
+    for (stage, subject, session), (status, *_) in jobs.items():
+        if stage in stages:
+            units.setdefault(unit_name(subject, session), {})[stage] = status
     for unit, found in sorted(units.items()):
         table.add_row(unit, *(_STYLE[found[stage]] for stage in stages))
     return table
 
 
-def _counts(stages: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
+def _counts(stages: tuple[str, ...], counts: Counter[tuple[str, str]], units: int) -> Table:
     """Return how many units of each stage ended how: a thousand rows are for `--json`."""
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column(f"{len(rows) // len(stages)} units")
-    for stage in stages:
-        table.add_column(stage)
-    counts = Counter((row["stage"], row["status"]) for row in rows)
+    table = Table(f"{units} units", *stages, show_edge=False, pad_edge=False)
     for status, look in _STYLE.items():
         numbers = [counts[stage, status] for stage in stages]
         if any(numbers):

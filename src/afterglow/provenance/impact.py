@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from afterglow.provenance.records import (
 from afterglow.provenance.settled import write_snapshot
 
 WITHDRAWN = Path("index/withdrawn.json")
-_COLUMNS = ["id", "key", "stage", "subject", "session", "version", "afterglow"]
+_COLUMNS = ["key", "stage", "subject", "session", "version", "afterglow"]
 
 
 @dataclass(frozen=True)
@@ -51,32 +50,24 @@ class Impact:
 
 def of_subject(root: Path, subject: str) -> Impact:
     """Return all that derives from a subject: withdrawn consent."""
-    return _of(root, {"subject": subject}, _keys(root, [("subject", "==", subject)]))
+    return _of(root, {"subject": subject}, _ids(root, "records", subject=subject))
 
 
 def of_stage(root: Path, stage: str, version: str | None = None) -> Impact:
     """Return all that a stage made, or one version of it, with what was made from that."""
-    filters = [("stage", "==", stage)]
-    cause = {"stage": stage}
-    if version is not None:
-        filters.append(("version", "==", version))
-        cause["version"] = version
-    return _of(root, cause, _keys(root, filters))
+    cause = {"stage": stage} if version is None else {"stage": stage, "version": version}
+    return _of(root, cause, _ids(root, "records", **cause))
 
 
 def of_instance(root: Path, sop: str) -> Impact:
     """Return all that derives from a DICOM instance, given its keyed hash."""
-    table = catalog.read(root, "instances", ["id"], filters=[("sop", "==", sop)])
-    ids = set(table.column("id").to_pylist()) if table is not None else set()
-    return _of(root, {"sop": sop}, _keys_of_ids(root, ids))
+    return _of(root, {"sop": sop}, _ids(root, "instances", sop=sop))
 
 
 def of_file(root: Path, name: str) -> Impact:
     """Return all that derives from a file: an output's path, or the keyed hash of a source."""
-    made = catalog.read(root, "outputs", ["id"], filters=[("path", "==", name)])
-    sources = catalog.read(root, "instances", ["id"], filters=[("file", "==", name)])
-    ids = {i for table in (made, sources) if table is not None for i in table["id"].to_pylist()}
-    return _of(root, {"file": name}, _keys_of_ids(root, ids))
+    ids = _ids(root, "outputs", path=name) | _ids(root, "instances", file=name)
+    return _of(root, {"file": name}, ids)
 
 
 def remove(root: Path, impact: Impact) -> Path:
@@ -111,8 +102,7 @@ def withdrawn_subjects(root: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _of(root: Path, cause: dict[str, str], keys: Iterable[str]) -> Impact:
-    start = list(keys)
+def _of(root: Path, cause: dict[str, str], start: set[int]) -> Impact:
     if not start:
         shown = " ".join(f"{name}={value}" for name, value in cause.items())
         raise AfterglowError(
@@ -120,39 +110,25 @@ def _of(root: Path, cause: dict[str, str], keys: Iterable[str]) -> Impact:
             expected="something that a finished run used or made",
             remedy="`afterglow status STUDY` lists subjects, sessions and stages",
         )
-    reached = catalog.descendants(root, start)
-    rows = _rows(root, reached)
+    rows = _rows(root, catalog.descendants(root, start))
     records: list[dict[str, Any]] = []
     current: list[str] = []
     for row in rows:
         state = read_state(root / state_path(row["stage"], row["subject"], row["session"]))
         stands = state is not None and state.key == row["key"]
-        records.append({**{k: row[k] for k in _COLUMNS[1:]}, "current": stands})
+        records.append({**{k: row[k] for k in _COLUMNS}, "current": stands})
         if stands and state is not None:
             current.extend(state.outputs)
     return Impact(cause, records, sorted(current))
 
 
-def _keys(root: Path, filters: list[tuple[str, str, str]]) -> list[str]:
-    table = catalog.read(root, "records", ["key"], filters=filters)
-    return sorted(set(table.column("key").to_pylist())) if table is not None else []
+def _ids(root: Path, relation: str, **where: str) -> set[int]:
+    return {row["id"] for row in catalog.rows_where(root, relation, ["id"], **where)}
 
 
-def _keys_of_ids(root: Path, ids: set[int]) -> list[str]:
-    return [row["key"] for row in _rows(root, ids)] if ids else []
-
-
-def _rows(root: Path, ids: set[int]) -> list[dict[str, Any]]:
+def _rows(root: Path, ids: catalog.Ids) -> list[dict[str, Any]]:
     """Return catalogue rows by id, one a record, in order of stage and unit."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    table = catalog.read(root, "records", _COLUMNS)
-    if table is None:
-        return []
-    wanted = pa.array(sorted(ids), type=pa.uint64())
-    found = table.filter(pc.is_in(table.column("id"), value_set=wanted)).to_pylist()
-    by_key = {row["key"]: row for row in found}
+    by_key = {row["key"]: row for row in catalog.records_among(root, ids, _COLUMNS)}
     return sorted(
         by_key.values(), key=lambda r: (r["stage"], unit_name(r["subject"], r["session"]), r["key"])
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from afterglow.errors import AfterglowError
 from afterglow.provenance.leaves import SITE_FILES, leaves_of
+from afterglow.provenance.lookup import rows_where
 from afterglow.provenance.records import read_record, read_state, state_path, unit_name
 from afterglow.provenance.stages import STAGES, Stage
 
@@ -71,11 +72,9 @@ def find_row(root: Path, table: str, where: Mapping[str, str]) -> dict[str, Any]
 def _matching(path: Path, schema: Any, where: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the rows whose columns read so; text columns are filtered while reading."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     texts = {n: v for n, v in where.items() if pa.types.is_string(schema.field(n).type)}
-    filters = [(name, "==", value) for name, value in texts.items()] or None
-    rows = pq.read_table(path, filters=filters).to_pylist()
+    rows = rows_where(path, texts)
     return [row for row in rows if all(str(row[c]) == v for c, v in where.items())]
 
 

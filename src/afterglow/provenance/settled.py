@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afterglow.provenance.catalog import CATALOG, numbers, outputs_of, short_id, write_table
+from afterglow.provenance.catalog import CATALOG, outputs_of, short_id, write_table
 from afterglow.provenance.dag import JobId
 from afterglow.provenance.job import State
+from afterglow.provenance.lookup import numbers
 from afterglow.provenance.records import STATES, read_state
 
 SNAPSHOT = CATALOG / "states.parquet"
@@ -60,11 +61,16 @@ def current_rows(root: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
         The columns wanted; all by default.
     """
     names = tuple(names) or tuple(_schema().names)
+    return [dict(zip(names, values, strict=True)) for values in current_values(root, names)]
+
+
+def current_values(root: Path, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the values of :func:`current_rows` alone, for what looks at all of many."""
     columns, moved = _unmoved(root, names)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    rows = list(zip(*columns, strict=True))
     for path, token, state in moved:
         row = _row(path, token, state)
-        rows.append({name: row[name] for name in names})
+        rows.append(tuple(row[name] for name in names))
     return rows
 
 
@@ -86,7 +92,8 @@ def _unmoved(
     import pyarrow.parquet as pq
 
     paths, tokens = _state_files(root)
-    same, columns = np.zeros(len(paths), dtype=bool), [[] for _ in names]
+    same = np.zeros(len(paths), dtype=bool)
+    columns: list[list[Any]] = [[] for _ in names]
     if (root / SNAPSHOT).exists():
         # By column and without the dataset machinery: rows of 60,000 states take seconds.
         table = pq.ParquetFile(root / SNAPSHOT).read(columns=list({"path", *_TOKEN, *names}))
@@ -112,11 +119,11 @@ def _state_files(root: Path) -> tuple[list[str], NDArray[np.int64]]:
     tokens = array("q")
     for folder in sorted((root / STATES).glob("*")):
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(".json") and entry.name[0] != ".":
-                    status = entry.stat()
-                    paths.append(f"{STATES}/{folder.name}/{entry.name}")
-                    tokens.extend((status.st_size, status.st_mtime_ns, status.st_ino))
+            found = [e for e in entries if e.name.endswith(".json") and e.name[0] != "."]
+        place = f"{STATES}/{folder.name}/"
+        paths += [place + entry.name for entry in found]
+        for status in map(os.DirEntry.stat, found):
+            tokens.extend((status.st_size, status.st_mtime_ns, status.st_ino))
     return paths, np.frombuffer(tokens, dtype=np.int64).reshape(-1, 3)
 
 
