@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -181,7 +182,8 @@ def test_a_replay_that_differs_or_cannot_be_says_so(study: FakeStudy) -> None:
     key = dag.of("dsc", "s1", "20190301").key
     study.trouble("dsc", "s1", "20190301", "error")
     found = replay(dag, key)
-    assert (found.status, found.reproduced) == ("failed", False)
+    assert (found.status, found.recorded_status, found.reproduced) == ("failed", "done", False)
+    assert not dataclasses.replace(found, outputs={}).reproduced, "no outputs, but another end"
     script = study.resources / "scripts/dsc.py"
     script.write_text(script.read_text().replace("len(seen)", "len(seen) + 1"))
     with pytest.raises(AfterglowError, match="no longer here: code differ"):

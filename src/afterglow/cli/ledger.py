@@ -14,7 +14,9 @@ from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
     from afterglow.config import Study
+    from afterglow.provenance.diff import StudyDifference
     from afterglow.provenance.impact import Impact
+    from afterglow.provenance.replay import Replay
 
 _REPLAYING = "AFTERGLOW_REPLAYING"
 
@@ -170,6 +172,10 @@ def diff(
     if as_json:
         print_json(found.as_json())
         return
+    _show_difference(found)
+
+
+def _show_difference(found: StudyDifference) -> None:
     if found.same:
         sys.stdout.write("No difference: same jobs, same keys, same bytes.\n")
     for name, places in (("first", found.only_a), ("second", found.only_b)):
@@ -217,10 +223,17 @@ def replay(
         results.append(found)
         sys.stderr.write(f"replayed {number} of {len(keys)}: {found.stage} {found.unit}\n")
         if not as_json:
-            for path, how in found.outputs.items():
-                note = "" if how.same == "identical" else f" {how.difference:.3g} {how.detail}"
-                sys.stdout.write(f"{how.same:17}{path}{note}\n")
+            _show_replay(found)
     if as_json:
         print_json({"replays": [found.as_json() for found in results]})
     good = all(found.reproduced for found in results)
     raise typer.Exit(ExitCode.DONE if good else ExitCode.FINDINGS)
+
+
+def _show_replay(found: Replay) -> None:
+    if found.status != found.recorded_status:
+        sys.stdout.write(f"different        {found.stage} {found.unit} ended {found.status}, ")
+        sys.stdout.write(f"its record says {found.recorded_status}\n")
+    for path, how in found.outputs.items():
+        note = "" if how.same == "identical" else f" {how.difference:.3g} {how.detail}"
+        sys.stdout.write(f"{how.same:17}{path}{note}\n")

@@ -29,8 +29,8 @@ class Replay:
         Key of the record.
     stage, unit : str
         What was run.
-    status : str
-        How it ended this time.
+    status, recorded_status : str
+        How it ended this time, and when it was recorded.
     outputs : dict of str to Comparison
         By path relative to ``out``.
     """
@@ -39,12 +39,14 @@ class Replay:
     stage: str
     unit: str
     status: str
+    recorded_status: str
     outputs: dict[str, Comparison]
 
     @property
     def reproduced(self) -> bool:
-        """True where every output is identical or within tolerance."""
-        return all(found.same != "different" for found in self.outputs.values())
+        """True where it ended alike with every output identical or within tolerance."""
+        alike = all(found.same != "different" for found in self.outputs.values())
+        return alike and self.status == self.recorded_status
 
     def as_json(self) -> dict[str, Any]:
         """Return the comparison as JSON values."""
@@ -97,7 +99,8 @@ def replay(dag: Dag, key: str) -> Replay:
         }
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Replay(key, job.stage, unit_name(job.subject, job.session), state.status, outputs)
+    unit = unit_name(job.subject, job.session)
+    return Replay(key, job.stage, unit, state.status, recorded["status"], outputs)
 
 
 def _standing(dag: Dag, key: str) -> PlannedJob:

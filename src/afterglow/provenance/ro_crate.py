@@ -143,7 +143,6 @@ def _add_jobs(
         for output in record["outputs"]
     }
     controls: list[Any] = []
-    results: list[Any] = []
     for record in records:
         action = _action(crate, record, tools[record["stage"]], made)
         told = {"@type": "ControlAction", "name": f"order {action['name']}"}
@@ -151,23 +150,23 @@ def _add_jobs(
         control["instrument"] = crate.get(f"#step-{record['stage']}")
         control["object"] = action
         controls.append(crate.add(control))
-        if STAGES[record["stage"]].level == "study":
-            results.extend(made[output["path"]] for output in record["outputs"])
+    last = (record for record in records if STAGES[record["stage"]].level == "study")
+    results = [made[output["path"]] for record in last for output in record["outputs"]]
     run = _run_action(crate, records, results)
-    engine = crate.add(
-        ContextEntity(
-            crate,
-            "https://snakemake.github.io",
-            properties={"@type": "SoftwareApplication", "name": "Snakemake"},
-        )
-    )
-    organize = ContextEntity(
-        crate, "#engine", properties={"@type": "OrganizeAction", "name": "order the jobs"}
-    )
+    crate.root_dataset["mentions"] = [run, _organize_action(crate, run, controls)]
+
+
+def _organize_action(crate: ROCrate, run: Any, controls: list[Any]) -> Any:
+    """Add Snakemake's part: it ordered the jobs of the run."""
+    from rocrate.model.contextentity import ContextEntity
+
+    told = {"@type": "SoftwareApplication", "name": "Snakemake"}
+    engine = crate.add(ContextEntity(crate, "https://snakemake.github.io", properties=told))
+    told = {"@type": "OrganizeAction", "name": "order the jobs"}
+    organize = ContextEntity(crate, "#engine", properties=told)
     organize["instrument"], organize["object"], organize["result"] = engine, controls, run
     organize["startTime"], organize["endTime"] = run["startTime"], run["endTime"]
-    crate.add(organize)
-    crate.root_dataset["mentions"] = [run, organize]
+    return crate.add(organize)
 
 
 def _run_action(crate: ROCrate, records: Sequence[dict[str, Any]], results: list[Any]) -> Any:
