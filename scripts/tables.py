@@ -35,7 +35,7 @@ def main(job: Job) -> None:
     identities = read_identities(study, job.path)
     people = _people(job, plan)
     treatment = clinical.read_rows(job.study.clinical, people, "clinical")
-    rows, treated = _lesions(job, study, identities, people, treatment)
+    rows, treated, told = _lesions(job, study, identities, people, treatment)
     days = _days_from_srs(people, treated)
     _sessions(job, study, rows, days)
     write_table(rows, LesionRow, _out(job, "lesions"))
@@ -64,6 +64,7 @@ def main(job: Job) -> None:
         "n_features": n,
         "n_failures": len(failures),
         "flow": sessions.flow_rows(study, rows),
+        "site_rows": told,
     }
 
 
@@ -97,8 +98,8 @@ def _lesions(
     identities: Identities,
     people: clinical.People,
     treatment: list[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], clinical.Treated]:
-    """Return rows of `lesions`, and the radiosurgery of lesions and subjects."""
+) -> tuple[list[dict[str, Any]], clinical.Treated, dict[str, dict[str, list[int]]]]:
+    """Return rows of `lesions`, radiosurgery of lesions and subjects, and who told what where."""
     rows = courses.measured_rows(study, identities, job.path)
     places = courses.places_of(rows)
     treated = clinical.treatments(treatment, places, people)
@@ -111,7 +112,8 @@ def _lesions(
     order, noise = _order(study), job.study.tables.repeatability
     courses.add_responses(rows, order, courses.settings_of(job.study.tables))
     courses.add_growth(rows, order, _days(people), noise)
-    return rows, treated
+    told = {"clinical": treatment, "outcomes": given}
+    return rows, treated, {n: clinical.row_numbers(r, places, people) for n, r in told.items()}
 
 
 def _days_from_srs(

@@ -168,6 +168,7 @@ def test_site_files_are_joined_by_label_and_dates_are_shifted(tmp_path):
     found = clinical.treatments(rows, PLACES, PEOPLE)
     assert found["aa", "L002"].dose == 20.0
     assert found["aa", None].srs == rows[0]["srs_date"]
+    assert clinical.row_numbers(rows, PLACES, PEOPLE) == {"aa": [1], "aa/L002": [1]}
     path.write_text("who\nP1\n")
     with pytest.raises(AfterglowError, match="no column `patient`"):
         clinical.read_rows(path, PEOPLE, "clinical")

@@ -65,6 +65,12 @@ def show_trace(console: Console, found: Trace) -> None:
     for leaf in found.leaves:
         leaves.setdefault(str(leaf.get("unit", "study")), []).append(leaf)
     _grow(tree, cell["record_id"], nodes, parents, leaves, set())
+    for leaf in found.leaves:
+        if leaf["kind"] == "site_file":
+            rows = f" rows {', '.join(map(str, leaf['rows']))}" if leaf["rows"] else ""
+            tree.add(f"{leaf['file']} file{rows}  sha256 {leaf['sha256'][:12]}")
+        elif leaf["kind"] == "rule":
+            tree.add(f"rule {leaf['rule_id']} {leaf['version'] or ''}")
     console.print(tree, highlight=False, soft_wrap=True)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from afterglow.provenance.records import read_state, state_path
+
 _SERIES_OF = {
     "dsc": ("DSC",),
     "dce": ("DCE", "VFA", "IR", "MP2RAGE", "B1map"),
@@ -42,7 +44,8 @@ def leaves_of(
         leaves.extend(_input_files(root, node, skip))
     for name, digest in _site_files(nodes).items():
         if not files or name in files:
-            leaves.append({"kind": "site_file", "file": name, "sha256": digest, **_place(row)})
+            leaf = {"kind": "site_file", "file": name, "sha256": digest, **_place(row)}
+            leaves.append({**leaf, "rows": _rows_of(root, name, row)})
     if row.get("rule_id"):
         leaves.append(
             {"kind": "rule", "rule_id": row["rule_id"], "version": row.get("rule_version")}
@@ -89,6 +92,21 @@ def _site_files(nodes: Mapping[str, dict[str, Any]]) -> dict[str, str]:
             if value.startswith("sha256:") and value != "sha256:absent":
                 found[name] = value.removeprefix("sha256:")
     return found
+
+
+def _rows_of(root: Path, name: str, row: Mapping[str, Any]) -> list[int]:
+    """Return which rows of a site table tell of a row's lesion, or else of its subject; from 1."""
+    subject = row.get("subject")
+    if name == "decisions":
+        state = read_state(root / state_path("identity", subject, None))
+        graph = root / str(state.summary.get("graph")) if state is not None else None
+        if graph is None or not graph.is_file():
+            return []
+        decisions = json.loads(graph.read_text(encoding="utf-8"))["decisions"]
+        return [decision["row"] for decision in decisions if decision["applied"]]
+    state = read_state(root / state_path("tables", None, None))
+    told = state.summary.get("site_rows", {}).get(name, {}) if state is not None else {}
+    return list(told.get(f"{subject}/{row.get('lesion_id')}") or told.get(subject) or [])
 
 
 def _place(row: Mapping[str, Any]) -> dict[str, Any]:

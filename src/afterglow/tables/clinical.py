@@ -87,7 +87,7 @@ def read_rows(path: Path | None, people: People, what: str) -> list[dict[str, An
     """Read a site's CSV; ``patient`` becomes ``subject`` and every date is shifted.
 
     Rows of patients that the study does not have are left out. A column ``center`` tells apart
-    patients of one name.
+    patients of one name. ``row`` is the number of the row, from 1 below the header.
 
     Raises
     ------
@@ -108,11 +108,27 @@ def read_rows(path: Path | None, people: People, what: str) -> list[dict[str, An
             f"the {what} file has no column `patient`", expected="a column `patient`"
         )
     found = []
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         plain = {name: (text or "").strip() for name, text in row.items() if name}
         person = people.person(plain.pop("patient"), plain.pop("center", ""))
         if person is not None:
-            found.append({"subject": person.subject, **_shifted(plain, person.shift_days)})
+            told = _shifted(plain, person.shift_days)
+            found.append({"subject": person.subject, **told, "row": number})
+    return found
+
+
+def row_numbers(
+    rows: Sequence[Mapping[str, Any]], places: Sequence[Place], people: People
+) -> dict[str, list[int]]:
+    """Return the numbers of a file's rows by ``subject``, and by ``subject/lesion`` they name."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        lesion = lesion_of(row, places, people)
+        names = (
+            [row["subject"]] if lesion is None else [row["subject"], f"{row['subject']}/{lesion}"]
+        )
+        for name in names:
+            found.setdefault(name, []).append(row["row"])
     return found
 
 
