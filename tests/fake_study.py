@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from afterglow.cli.driver import Selection, run_study
 from afterglow.config import Study, load_study
 from afterglow.config.resources import resource
-from afterglow.provenance.dag import Dag, JobId
+from afterglow.provenance.dag import Dag
 from afterglow.provenance.digest import file_digest
+from afterglow.provenance.places import JobId
 from afterglow.provenance.stages import STAGES
 from afterglow.provenance.wrapper import run_job
 

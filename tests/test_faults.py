@@ -23,8 +23,9 @@ from afterglow.cli.driver import (
 from afterglow.cli.status import status_rows
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
-from afterglow.provenance.dag import Dag, JobId, load_dag
+from afterglow.provenance.dag import Dag, load_dag
 from afterglow.provenance.guard import LOCKS, alone, is_held
+from afterglow.provenance.places import JobId
 from afterglow.provenance.records import read_state
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, SUBJECT_STAGES
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process

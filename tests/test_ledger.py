@@ -19,14 +19,14 @@ import yaml
 from afterglow.cli.driver import plan_study
 from afterglow.cli.status import status_rows
 from afterglow.errors import AfterglowError
-from afterglow.provenance import catalog, impact
+from afterglow.provenance import catalog, impact, settled
 from afterglow.provenance.audit import verify
 from afterglow.provenance.compare import compare_files
 from afterglow.provenance.dag import load_dag
 from afterglow.provenance.diff import diff_studies
-from afterglow.provenance.records import read_record, read_states
+from afterglow.provenance.records import read_record, read_states, write_atomically
 from afterglow.provenance.replay import find_record, replay
-from afterglow.provenance.settled import current_rows
+from afterglow.provenance.settled import current_rows, write_snapshot
 from fake_study import FakeStudy, finish_in_process, make_fake_study
 from test_workflow import run
 
@@ -275,10 +275,26 @@ def test_status_needs_no_state_file_that_did_not_move(study: FakeStudy) -> None:
     assert Counter(row["status"] for row in rows) == {"done": 31}
     before = current_rows(study.out)
     state = study.out / "ledger/states/dsc/sub-s1_ses-20190301.json"
-    state.write_text(state.read_text().replace('"done"', '"failed"'))
+    write_atomically(state, state.read_text().replace('"done"', '"failed"'))
     changed = {row["path"] for row in current_rows(study.out) if row not in before}
     assert changed == {"ledger/states/dsc/sub-s1_ses-20190301.json"}
     assert Counter(row["status"] for row in status_rows(study.out))["failed"] == 1
+
+
+def test_folders_of_states_are_trusted_by_status_alone(
+    study: FakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settled, "_TICK", -(10**10))
+    write_snapshot(study.out)
+    state = study.out / "ledger/states/dsc/sub-s1_ses-20190301.json"
+    text = state.read_text()
+    state.write_text(text.replace('"done"', '"failed"'))
+    assert Counter(row["status"] for row in status_rows(study.out)) == {"done": 31}
+    assert {f.kind for f in verify(study.load())} == {"TAMPERED"}
+    state.unlink()
+    assert Counter(row["status"] for row in status_rows(study.out)) == {"done": 30, "pending": 1}
+    write_atomically(state, text)
+    assert Counter(row["status"] for row in status_rows(study.out)) == {"done": 31}
 
 
 def test_a_crate_describes_every_job_and_file(study: FakeStudy, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from afterglow.provenance import lookup
 from afterglow.provenance.lookup import rows_among, rows_where
 
 ROWS = [
@@ -31,7 +32,11 @@ def path(tmp_path: Path) -> Path:
     "where",
     [{}, {"name": "s3"}, {"name": "s3", "kind": "b"}, {"é": "é"}, {"name": "s99"}, {"kind": ""}],
 )
-def test_rows_by_text(path: Path, where: dict[str, str]) -> None:
+@pytest.mark.parametrize("few", [1000, 0])
+def test_rows_by_text(
+    path: Path, where: dict[str, str], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "_FEW", few)
     expected = [row for row in ROWS if all(row[name] == value for name, value in where.items())]
     assert rows_where(path, where) == expected
     ids = [{"id": row["id"]} for row in expected]

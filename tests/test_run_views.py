@@ -20,8 +20,9 @@ from afterglow.cli.progress import Events, Lines, tracker_elsewhere, tracker_of
 from afterglow.cli.prune import prune_study
 from afterglow.errors import AfterglowError
 from afterglow.provenance.audit import verify
-from afterglow.provenance.dag import Dag, JobId, load_dag, write_tickets
+from afterglow.provenance.dag import Dag, load_dag, write_tickets
 from afterglow.provenance.guard import LOCKS
+from afterglow.provenance.places import JobId
 from afterglow.provenance.stages import STAGES, STUDY_STAGES
 from fake_study import FakeStudy, finish_in_process, make_fake_study, run_in_process
 

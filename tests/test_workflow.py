@@ -16,9 +16,10 @@ import yaml
 from afterglow.cli.driver import RunResult, Selection, exit_code, plan_study, run_study
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
-from afterglow.provenance.dag import JobId, load_dag
+from afterglow.provenance.dag import load_dag
 from afterglow.provenance.leaves import leaves_of
 from afterglow.provenance.lineage import Walk
+from afterglow.provenance.places import JobId
 from afterglow.provenance.plan import Reason, plan_json
 from afterglow.provenance.records import read_state
 from fake_study import SESSIONS, FakeStudy, make_fake_study, run_in_process

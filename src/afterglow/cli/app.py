@@ -13,7 +13,14 @@ import typer
 
 from afterglow import __version__
 from afterglow.cli import decide, ledger, standalone, view
-from afterglow.cli.common import JsonOption, StudyArgument, console, open_study, print_json
+from afterglow.cli.common import (
+    JsonOption,
+    StudyArgument,
+    console,
+    open_study,
+    print_json,
+    study_out,
+)
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
@@ -246,17 +253,17 @@ def status(
     gc.disable()
     from afterglow.cli.status import show_status, status_rows, statuses
 
-    loaded, _ = open_study(study)
+    out = study_out(study)
     if watch:
         from afterglow.cli.live import watch as follow
 
-        follow(loaded.out, console())
+        follow(out, console())
     elif cost:
-        _cost(loaded.out, as_json)
+        _cost(out, as_json)
     elif as_json:
-        print_json({"jobs": status_rows(loaded.out)}, indent=None)
+        print_json({"jobs": status_rows(out)}, indent=None)
     else:
-        show_status(console(), statuses(loaded.out))
+        show_status(console(), statuses(out))
 
 
 def _cost(root: Path, as_json: bool) -> None:

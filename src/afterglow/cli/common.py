@@ -26,6 +26,23 @@ def open_study(path: Path) -> tuple[Study, Path]:
     return load_study(study_file), study_file
 
 
+def study_out(path: Path) -> Path:
+    """Return where a study's results are, without its settings.
+
+    What was recorded does not depend on them, and reading the model of all settings takes longer
+    than most questions to the ledger. A file that names no ``out`` is refused as ever.
+    """
+    import yaml
+
+    study_file = (path / "study.yaml" if path.is_dir() else path).resolve()
+    try:
+        content = yaml.safe_load(study_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        content = None
+    out = content.get("out") if isinstance(content, dict) else None
+    return study_file.parent / out if isinstance(out, str) else open_study(path)[0].out
+
+
 def console() -> Console:
     """Return where people read: the terminal, or plain lines where there is none."""
     from rich.console import Console

@@ -16,16 +16,9 @@ from afterglow.config import Study
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.catalog import CATALOG, extend, rebuild
 from afterglow.provenance.checkpoint import append_checkpoint
-from afterglow.provenance.dag import (
-    ABSENT,
-    ABSENT_STUDY,
-    TICKETS,
-    Dag,
-    JobId,
-    load_dag,
-    write_tickets,
-)
+from afterglow.provenance.dag import Dag, load_dag, write_tickets
 from afterglow.provenance.guard import HUNG, began, forget
+from afterglow.provenance.places import ABSENT, ABSENT_STUDY, TICKETS, JobId
 from afterglow.provenance.plan import Reason, plan_jobs
 from afterglow.provenance.records import read_state, write_atomically
 from afterglow.provenance.settled import write_snapshot

@@ -18,8 +18,9 @@ import yaml
 from afterglow.config import Study
 from afterglow.config.resources import resource
 from afterglow.errors import AfterglowError, ExitCode
-from afterglow.provenance.dag import Dag, JobId
+from afterglow.provenance.dag import Dag
 from afterglow.provenance.guard import began
+from afterglow.provenance.places import JobId
 from afterglow.provenance.stages import STAGES
 
 THREAD_VARIABLES = (

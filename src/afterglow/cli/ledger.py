@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from afterglow.cli.common import JsonOption, StudyArgument, console, open_study, print_json
+from afterglow.cli.common import (
+    JsonOption,
+    StudyArgument,
+    console,
+    open_study,
+    print_json,
+    study_out,
+)
 from afterglow.errors import AfterglowError, ExitCode
 
 if TYPE_CHECKING:
-    from afterglow.config import Study
     from afterglow.provenance.diff import StudyDifference
     from afterglow.provenance.impact import Impact
     from afterglow.provenance.replay import Replay
@@ -66,17 +72,17 @@ def trace(
     """Follow one number back to the DICOM instances, code and settings behind it."""
     from afterglow.provenance.lineage import trace as follow
 
-    loaded, _ = open_study(study)
+    out = study_out(study)
     if ro_crate is not None:
         from afterglow.provenance.ro_crate import write_crate
 
-        made = write_crate(loaded.out, ro_crate, None if table == "study" else table)
+        made = write_crate(out, ro_crate, None if table == "study" else table)
         sys.stdout.write(f"wrote {made}\n")
         return
     wrong = [text for text in where or () if "=" not in text]
     if wrong:
         raise AfterglowError(f"`{wrong[0]}` names no value", expected="column=value")
-    found = follow(loaded.out, table, dict(text.split("=", 1) for text in where or ()), column)
+    found = follow(out, table, dict(text.split("=", 1) for text in where or ()), column)
     if as_json:
         print_json(found.as_json())
     elif as_prov:
@@ -107,13 +113,13 @@ def impact(
     """Show all that derives from a subject, an instance, a file or a stage; delete it if asked."""
     from afterglow.provenance import impact as question
 
-    loaded, _ = open_study(study)
+    out = study_out(study)
     named = {"sop": sop_uid, "file": file, "subject": subject, "stage": stage}
     if sum(value is not None for value in named.values()) != 1:
         raise AfterglowError(
             "say what the impact is of", expected="one of --sop-uid, --file, --subject, --stage"
         )
-    found = _impact(loaded, named, version)
+    found = _impact(study, out, named, version)
     if as_json:
         print_json(found.as_json())
     else:
@@ -124,18 +130,17 @@ def impact(
         raise typer.Exit(ExitCode.USAGE)
     from afterglow.cli.lock import driver_lock
 
-    with driver_lock(loaded.out):
-        tombstone = question.remove(loaded.out, found)
+    with driver_lock(out):
+        tombstone = question.remove(out, found)
     sys.stderr.write(
-        f"removed; recorded in {tombstone.relative_to(loaded.out)}\n"
+        f"removed; recorded in {tombstone.relative_to(out)}\n"
         "the DICOM of the site is not touched; `afterglow run STUDY` brings the tables up to date\n"
     )
 
 
-def _impact(study: Study, named: dict[str, str | None], version: str | None) -> Impact:
+def _impact(study: Path, root: Path, named: dict[str, str | None], version: str | None) -> Impact:
     from afterglow.provenance import impact as question
 
-    root = study.out
     if named["subject"]:
         return question.of_subject(root, named["subject"])
     if named["stage"]:
@@ -145,7 +150,8 @@ def _impact(study: Study, named: dict[str, str | None], version: str | None) -> 
     from afterglow.dicom.deidentify import load_secret
 
     uid = str(named["sop"])
-    return question.of_instance(root, load_secret(study).hash("sop", uid) if "." in uid else uid)
+    hashed = load_secret(open_study(study)[0]).hash("sop", uid) if "." in uid else uid
+    return question.of_instance(root, hashed)
 
 
 def _show_impact(found: Impact) -> None:
@@ -168,7 +174,7 @@ def diff(
     """Show how two studies differ: jobs, what their keys are made of, outputs, table cells."""
     from afterglow.provenance.diff import diff_studies
 
-    found = diff_studies(open_study(first)[0].out, open_study(second)[0].out)
+    found = diff_studies(study_out(first), study_out(second))
     if as_json:
         print_json(found.as_json())
         return

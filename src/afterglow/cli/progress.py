@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from afterglow.provenance.dag import TICKETS, Dag, JobId
+from afterglow.provenance.dag import Dag
 from afterglow.provenance.guard import LOCKS
+from afterglow.provenance.places import TICKETS, JobId
 from afterglow.provenance.records import STATES, read_state, unit_name
 
 _MARKS = {"done": "done", "not_evaluable": "not evaluable", "failed": "FAILED"}

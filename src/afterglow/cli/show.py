@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.tree import Tree
 
-from afterglow.provenance.dag import Dag, JobId
-from afterglow.provenance.job import State
-from afterglow.provenance.lineage import Trace
-from afterglow.provenance.plan import Reason
 from afterglow.provenance.records import unit_name
 from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from afterglow.provenance.audit import Finding
+    from afterglow.provenance.dag import Dag
+    from afterglow.provenance.job import State
+    from afterglow.provenance.lineage import Trace
+    from afterglow.provenance.places import JobId
+    from afterglow.provenance.plan import Reason
 
 _SHOWN_FILES = 12
 

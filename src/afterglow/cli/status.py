@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from afterglow.errors import AfterglowError
-from afterglow.provenance.dag import ABSENT, ABSENT_STUDY, PLAN, TICKETS, JobId, read_ticket
 from afterglow.provenance.guard import is_held
+from afterglow.provenance.places import ABSENT, ABSENT_STUDY, PLAN, TICKETS, JobId
 from afterglow.provenance.records import unit_name
-from afterglow.provenance.settled import current_values
+from afterglow.provenance.settled import current_columns
 from afterglow.provenance.stages import SESSION_STAGES, STUDY_STAGES, SUBJECT_STAGES
 
 Told = tuple[str, ...]
@@ -48,11 +49,9 @@ def as_entry(place: JobId, told: Told) -> dict[str, Any]:
 
 def statuses(root: Path) -> dict[JobId, Told]:
     """Return how every job of the plan stands: status, reason, detail, remedy, problems (JSON)."""
-    known = _absent(root)
-    known |= {
-        (stage, subject, session): tuple(told)
-        for stage, subject, session, *told in current_values(root, (*_PLACE, *_TOLD))
-    }
+    columns = current_columns(root, (*_PLACE, *_TOLD), by_folder=True)
+    places, told = zip(*columns[:3], strict=True), zip(*columns[3:], strict=True)
+    known = _absent(root) | dict(zip(places, told, strict=True))
     known |= dict.fromkeys(_at_work(root), ("running", *_NOTHING[1:]))
     return {place: known.get(place, _NOTHING) for place in planned_places(root)}
 
@@ -79,6 +78,8 @@ def _at_work(root: Path) -> set[JobId]:
     found: set[JobId] = set()
     for ticket in (root / TICKETS).glob("[!.]*.json"):
         if is_held(root, ticket.stem):
+            from afterglow.provenance.dag import read_ticket
+
             job = read_ticket(root, ticket.stem)
             if job is not None:
                 found.add(job.id)
@@ -99,7 +100,8 @@ def _absent(root: Path) -> dict[JobId, Told]:
 
 def show_status(console: Console, jobs: dict[JobId, Told]) -> None:
     """Print sessions by stages (counts where they are many), then every failure with its remedy."""
-    counts = Counter((place[0], told[0]) for place, told in jobs.items())
+    first = itemgetter(0)
+    counts = Counter(zip(map(first, jobs), map(first, jobs.values()), strict=True))
     for stages in (SESSION_STAGES, SUBJECT_STAGES, STUDY_STAGES):
         units = sum(counts[stages[0], status] for status in _STYLE)
         many = units > _SHOWN_UNITS

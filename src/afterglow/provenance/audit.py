@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from afterglow.config import Study
 from afterglow.provenance.checkpoint import check_checkpoints
-from afterglow.provenance.dag import TICKETS, Dag, JobId, load_dag
+from afterglow.provenance.dag import Dag, load_dag
 from afterglow.provenance.digest import file_digest
 from afterglow.provenance.job import State
+from afterglow.provenance.places import TICKETS, JobId
 from afterglow.provenance.records import (
     read_record,
     read_states,

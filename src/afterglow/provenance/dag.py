@@ -14,17 +14,12 @@ from afterglow.config import Section, Study
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.closure import cached_code_digests
 from afterglow.provenance.digest import file_digest, value_digest
+from afterglow.provenance.places import ABSENT, PLAN, TICKETS, JobId
 from afterglow.provenance.records import state_path, unit_name, write_atomically
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, Stage
 
-PLAN = Path("index/plan.parquet")
-ABSENT = Path("index/absent.json")
-ABSENT_STUDY = Path("index/absent_study.json")
-TICKETS = Path(".work/tickets")
 CODE = Path(".cache/code.json")
 _IDENTITY_COLUMNS = ("session", "arrival", "is_reference", "has_mask")
-
-JobId = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True)

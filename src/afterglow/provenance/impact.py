@@ -113,10 +113,12 @@ def _of(root: Path, cause: dict[str, str], start: set[int]) -> Impact:
     rows = _rows(root, catalog.descendants(root, start))
     records: list[dict[str, Any]] = []
     current: list[str] = []
+    places = {state_path(row["stage"], row["subject"], row["session"]) for row in rows}
+    states = {place: read_state(root / place) for place in places}
     for row in rows:
-        state = read_state(root / state_path(row["stage"], row["subject"], row["session"]))
+        state = states[state_path(row["stage"], row["subject"], row["session"])]
         stands = state is not None and state.key == row["key"]
-        records.append({**{k: row[k] for k in _COLUMNS}, "current": stands})
+        records.append({**row, "current": stands})
         if stands and state is not None:
             current.extend(state.outputs)
     return Impact(cause, records, sorted(current))

@@ -1,12 +1,11 @@
 """Rows of a Parquet file by value, reading only the row groups that may hold them.
 
-pyarrow's converters from Python values import pandas, which takes longer than the question; here
-values become arrays by their buffers.
+pyarrow's converters from Python values import pandas, and its filters a module of functions: both
+take longer than the question, so few rows are found and cut out without them.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+_FEW = 1000
 
 
 def rows_where(
@@ -39,10 +40,12 @@ def rows_where(
     rows: list[dict[str, Any]] = []
     with pq.ParquetFile(path) as file:
         for group in _possible(file, where):
-            mask = _equal(file.read_row_group(group, columns=list(where)), where)
-            if mask is None or mask.true_count:
-                table = file.read_row_group(group, columns=wanted)
-                rows += (table if mask is None else table.filter(mask)).to_pylist()
+            mask = np.ones(file.metadata.row_group(group).num_rows, dtype=bool)
+            for name, value in where.items():
+                texts = file.read_row_group(group, columns=[name]).column(name).to_pylist()
+                mask &= np.fromiter((text == value for text in texts), bool, len(texts))
+            if mask.any():
+                rows += _rows(file.read_row_group(group, columns=wanted), mask)
     return rows
 
 
@@ -57,8 +60,7 @@ def rows_among(
         for group in range(file.num_row_groups):
             mask = np.isin(numbers(file.read_row_group(group, columns=[column]), column), values)
             if mask.any():
-                table = file.read_row_group(group, columns=list(columns))
-                rows += table.filter(_mask(mask)).to_pylist()
+                rows += _rows(file.read_row_group(group, columns=list(columns)), mask)
     return rows
 
 
@@ -80,26 +82,14 @@ def _possible(file: pq.ParquetFile, where: Mapping[str, str]) -> Iterator[int]:
             yield number
 
 
-def _equal(table: pa.Table, where: Mapping[str, str]) -> Any:
-    import pyarrow.compute as pc
-
-    mask = None
-    for name, value in where.items():
-        here = pc.equal(table.column(name), _text(value)).combine_chunks()
-        mask = here if mask is None else pc.and_(mask, here)
-    return mask
-
-
-def _text(value: str) -> pa.Scalar[Any]:
+def _rows(table: pa.Table, mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the rows that a mask marks: few as slices, many through a filter."""
     import pyarrow as pa
 
-    content = value.encode()
-    ends = pa.py_buffer(struct.pack("=ii", 0, len(content)))
-    return pa.StringArray.from_buffers(1, ends, pa.py_buffer(content))[0]
-
-
-def _mask(values: NDArray[np.bool_]) -> pa.Array[Any]:
-    import pyarrow as pa
-
-    bits = np.packbits(values, bitorder="little").tobytes()
-    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
+    at = np.flatnonzero(mask)
+    if len(at) > _FEW:
+        bits = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
+        chosen = pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
+        return table.filter(chosen).to_pylist()
+    runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+    return [row for run in runs for row in table.slice(run[0], len(run)).to_pylist()]

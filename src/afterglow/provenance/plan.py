@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from afterglow.provenance.dag import Dag, JobId, PlannedJob
+from afterglow.provenance.dag import Dag, PlannedJob
 from afterglow.provenance.job import State
+from afterglow.provenance.places import JobId
 from afterglow.provenance.records import input_results, read_record, read_state, result_digest
 from afterglow.provenance.trust import Digests
 

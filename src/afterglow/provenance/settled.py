@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afterglow.provenance.catalog import CATALOG, outputs_of, short_id, write_table
-from afterglow.provenance.dag import JobId
 from afterglow.provenance.job import State
 from afterglow.provenance.lookup import numbers
+from afterglow.provenance.places import JobId
 from afterglow.provenance.records import STATES, read_state
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SNAPSHOT = CATALOG / "states.parquet"
 _TOKEN = ("size", "mtime", "inode")
+_FOLDERS = "folders"
+_TICK = 2_000_000_000
 Token = tuple[int, int, int]
 
 
@@ -45,9 +51,23 @@ def write_snapshot(root: Path) -> None:
     """Keep all states as one table with the size, time and inode of each file."""
     import pyarrow as pa
 
+    # Before the files are looked at, so that what changes meanwhile counts as a change.
+    folders = _quiet_folders(root)
     rows = current_rows(root)
     if rows:
-        write_table(pa.Table.from_pylist(rows, schema=_schema()), root / SNAPSHOT)
+        table = pa.Table.from_pylist(rows, schema=_schema())
+        told = {_FOLDERS: json.dumps(folders)}
+        write_table(table.replace_schema_metadata(told), root / SNAPSHOT)
+
+
+def _quiet_folders(root: Path) -> dict[str, int]:
+    """Return when each folder of states changed (ns), without those that changed just now.
+
+    A second change within a tick of the file system's clock would leave no trace.
+    """
+    now = time.time_ns()
+    changed = {path.name: path.stat().st_mtime_ns for path in (root / STATES).glob("*")}
+    return {name: when for name, when in changed.items() if when < now - _TICK}
 
 
 def current_rows(root: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -61,17 +81,25 @@ def current_rows(root: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
         The columns wanted; all by default.
     """
     names = tuple(names) or tuple(_schema().names)
-    return [dict(zip(names, values, strict=True)) for values in current_values(root, names)]
+    columns = current_columns(root, names)
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def current_values(root: Path, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Return the values of :func:`current_rows` alone, for what looks at all of many."""
-    columns, moved = _unmoved(root, names)
-    rows = list(zip(*columns, strict=True))
+def current_columns(
+    root: Path, names: Sequence[str], *, by_folder: bool = False
+) -> list[list[Any]]:
+    """Return the columns of :func:`current_rows`, for what looks at all of many.
+
+    With ``by_folder``, the states of a folder that did not change are not looked at one by one:
+    a state is only ever replaced by renaming, which changes its folder. Whoever edits one in place
+    is for `verify` to find.
+    """
+    columns, moved = _unmoved(root, names, by_folder=by_folder)
     for path, token, state in moved:
         row = _row(path, token, state)
-        rows.append(tuple(row[name] for name in names))
-    return rows
+        for name, column in zip(names, columns, strict=True):
+            column.append(row[name])
+    return columns
 
 
 def split_states(root: Path) -> tuple[list[State], Settled]:
@@ -86,38 +114,53 @@ def split_states(root: Path) -> tuple[list[State], Settled]:
 
 
 def _unmoved(
-    root: Path, names: Sequence[str]
+    root: Path, names: Sequence[str], *, by_folder: bool = False
 ) -> tuple[list[list[Any]], list[tuple[str, Token, State]]]:
     """Return the columns of the snapshot whose files did not move, and the states that did."""
     import pyarrow.parquet as pq
 
-    paths, tokens = _state_files(root)
-    same = np.zeros(len(paths), dtype=bool)
-    columns: list[list[Any]] = [[] for _ in names]
+    table, unchanged = None, frozenset[str]()
     if (root / SNAPSHOT).exists():
         # By column and without the dataset machinery: rows of 60,000 states take seconds.
-        table = pq.ParquetFile(root / SNAPSHOT).read(columns=list({"path", *_TOKEN, *names}))
-        spot = {path: number for number, path in enumerate(table.column("path").to_pylist())}
-        place = np.fromiter((spot.get(path, -1) for path in paths), np.int64, len(paths))
+        file = pq.ParquetFile(root / SNAPSHOT)
+        unchanged = _unchanged_folders(root, file.schema_arrow.metadata) if by_folder else unchanged
+        table = file.read(columns=list({"path", "stage", *_TOKEN, *names}))
+    paths, tokens = _state_files(root, unchanged)
+    columns: list[list[Any]] = [[] for _ in names]
+    same = np.zeros(len(paths), dtype=bool)
+    if table is not None:
+        kept = np.array([stage in unchanged for stage in table.column("stage").to_pylist()])
+        place = _places(table, paths) if paths else np.empty(0, np.int64)
         known = np.stack([numbers(table, name) for name in _TOKEN], axis=1)
         same = place >= 0
         same[same] = (known[place[same]] == tokens[same]).all(axis=1)
-        kept = np.zeros(len(table), dtype=bool)
         kept[place[same]] = True
         columns = [list(compress(table.column(name).to_pylist(), kept)) for name in names]
-    moved = []
-    for number in np.flatnonzero(~same):
-        state = read_state(root / paths[number])
-        if state is not None:
-            moved.append((paths[number], tuple(tokens[number].tolist()), state))
+    states = ((n, read_state(root / paths[n])) for n in np.flatnonzero(~same))
+    moved = [(paths[n], tuple(tokens[n].tolist()), s) for n, s in states if s is not None]
     return columns, moved
 
 
-def _state_files(root: Path) -> tuple[list[str], NDArray[np.int64]]:
+def _unchanged_folders(root: Path, told: Mapping[bytes, bytes] | None) -> frozenset[str]:
+    """Return the folders of states that stand as they did when the snapshot was taken."""
+    before: dict[str, int] = json.loads((told or {}).get(_FOLDERS.encode(), b"{}"))
+    now = {path.name: path.stat().st_mtime_ns for path in (root / STATES).glob("*")}
+    return frozenset(name for name, when in before.items() if now.get(name) == when)
+
+
+def _places(table: pa.Table, paths: Sequence[str]) -> NDArray[np.int64]:
+    """Return where the snapshot has each path, -1 where it does not."""
+    spot = {path: number for number, path in enumerate(table.column("path").to_pylist())}
+    return np.fromiter((spot.get(path, -1) for path in paths), np.int64, len(paths))
+
+
+def _state_files(root: Path, but: Collection[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the path of every state, relative to ``root``, with its size, time and inode."""
     paths: list[str] = []
     tokens = array("q")
     for folder in sorted((root / STATES).glob("*")):
+        if folder.name in but:
+            continue
         with os.scandir(folder) as entries:
             found = [e for e in entries if e.name.endswith(".json") and e.name[0] != "."]
         place = f"{STATES}/{folder.name}/"
