@@ -23,7 +23,8 @@ from afterglow.provenance import closure
 from afterglow.provenance.audit import verify
 from afterglow.provenance.checkpoint import read_checkpoints
 from afterglow.provenance.dag import load_dag
-from fake_study import SESSIONS, FakeStudy, finish_in_process, make_fake_study
+from afterglow.provenance.stages import STAGES
+from fake_study import REPO, SESSIONS, FakeStudy, finish_in_process, make_fake_study
 from test_workflow import run, snakemake_plan
 
 STUDY = {"tables": 1, "cohort": 1, "study_report": 1}
@@ -319,5 +320,16 @@ def test_snakemake_agrees_with_the_plan(study: FakeStudy, change: Change) -> Non
     assert snakemake_plan(study) == Counter(stage for stage, *_ in jobs)
 
 
-def test_the_matrix_is_as_large_as_it_claims() -> None:
+def table_row(change: Change) -> str:
+    """Return a change as the row of a Markdown table."""
+    planned = [(change.jobs[stage], stage) for stage in STAGES if stage in change.jobs]
+    jobs = ", ".join(stage if n == 1 else f"{n} {stage}" for n, stage in planned)
+    found = [", ".join(sorted(kinds)) for kinds in (change.quick, change.deep_classes)]
+    cells = [change.name.replace("_", " "), jobs or "none", *(text or "clean" for text in found)]
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_matrix_is_as_large_as_it_claims_and_stands_in_the_documents() -> None:
     assert len({change.name for change in CHANGES}) == len(CHANGES) >= 25
+    text = (REPO / "docs/ledger.md").read_text(encoding="utf-8")
+    assert [row for row in map(table_row, CHANGES) if row not in text] == []
