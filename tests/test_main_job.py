@@ -151,15 +151,15 @@ def test_every_number_of_every_table_leads_to_its_leaves(demo: Demo) -> None:
                     continue
                 walked[path.stem] += 1
                 image = row.get("map") or column.partition(".")[0]
+                lesion = (row["subject"], row.get("lesion_id")) if column in told else None
                 same = (row.get("record_id"), row.get("rule_id"), image, "." in column or column)
-                same += (row["subject"], row.get("lesion_id")) if column in told else ()
+                same = (*same, lesion)
                 if same not in known:
                     found = trace_row(demo.out, path.stem, row, column)
                     assert not any(node.get("missing") for node in found.nodes)
                     known[same] = {leaf["kind"] for leaf in found.leaves}
-                told = column in {"outcome_days_from_srs", "prescribed_dose", "fractions"}
-                told |= path.stem == "therapies"
-                wanted = {"site_file"} if told else {"instance"}
+                    known[same] |= {"site_row" for leaf in found.leaves if leaf.get("rows")}
+                wanted = {"site_file", "site_row"} if column in told else {"instance"}
                 wanted |= {"rule"} if row.get("rule_id") else set()
                 assert wanted <= known[same], (path.stem, column, row)
     assert walked["features"] > 50_000

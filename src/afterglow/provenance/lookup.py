@@ -90,6 +90,6 @@ def _rows(table: pa.Table, mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
     if len(at) > _FEW:
         bits = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
         chosen = pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
-        return table.filter(chosen).to_pylist()
+        table, at = table.filter(chosen), np.arange(len(at))
     runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
     return [row for run in runs for row in table.slice(run[0], len(run)).to_pylist()]
