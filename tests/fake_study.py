@@ -49,7 +49,7 @@ def library():
 
 def make_trouble(kind, trouble, job):
     if kind == "error":
-        raise ValueError("a scan that cannot be read")
+        raise ValueError(f"a scan that cannot be read: {{job.root / 'bids/x.nii.gz'}}")
     if kind == "not_evaluable":
         raise NotEvaluable("no_dsc_series", "none was acquired")
     if kind == "disk":

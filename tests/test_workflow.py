@@ -228,7 +228,10 @@ def test_a_failed_stage_is_a_row_and_the_rest_goes_on(study: FakeStudy) -> None:
     dag = load_dag(study.load())
     failed = read_state(study.out / dag.of("dsc", "s1", "20190101").state)
     assert failed is not None
-    assert (failed.status, failed.reason) == ("failed", "ValueError: a scan that cannot be read")
+    assert (failed.status, failed.reason) == (
+        "failed",
+        "ValueError: a scan that cannot be read: bids/x.nii.gz",
+    )
     refused = read_state(study.out / dag.of("dce", "s2", "20190105").state)
     assert refused is not None
     assert (refused.status, refused.reason) == ("not_evaluable", "no_dsc_series")

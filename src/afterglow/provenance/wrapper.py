@@ -195,8 +195,9 @@ def _attempt(job: Job, main: Main, study: Study) -> State:
         return _state(job, "not_evaluable", reason.reason, reason.detail)
     except AfterglowError as error:
         _say(traceback.format_exc(), study)
+        detail = _within(str(error), job)
         return _state(
-            job, "failed", error.what, str(error), remedy=error.remedy, transient=error.transient
+            job, "failed", error.what, detail, remedy=error.remedy, transient=error.transient
         )
     except Exception as error:  # noqa: BLE001  one bad scan never stops a cohort
         _say(traceback.format_exc(), study)
@@ -207,7 +208,7 @@ def _attempt(job: Job, main: Main, study: Study) -> State:
 def _unexpected(job: Job, error: Exception, study: Study) -> State:
     """Return the state of a job that ended with an error nobody foresaw."""
     transient = isinstance(error, OSError) and error.errno in TRANSIENT
-    cause = _scrub(f"{type(error).__name__}: {error}", study)
+    cause = _within(_scrub(f"{type(error).__name__}: {error}", study), job)
     remedy = (
         "free space or mend permissions, then run again"
         if transient
@@ -250,6 +251,13 @@ def _scrub(text: str, study: Study) -> str:
             text = re.sub(
                 re.escape(str(root)) + r"[^'\"\n]*", f"{center.name}:<incoming file>", text
             )
+    return text
+
+
+def _within(text: str, job: Job) -> str:
+    """Name files of the study from its own folder: a state is the same wherever a study lies."""
+    for folder in (job.scratch, job.root, job.root.parent):
+        text = text.replace(f"{folder}/", "")
     return text
 
 
