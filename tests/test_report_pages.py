@@ -159,7 +159,7 @@ def test_the_session_page_says_what_to_trust(pages):
     assert "use a longer series" in text
     assert "no dce series: none was acquired" in text
     assert "trigger time" in text
-    assert "candidate times differ by 0.200 s" in text
+    assert "candidate times differ by 0.2 s" in text
     assert "3 in 3 s" in text
     assert "rCBV median, ratio" in text
     assert "2.35" in text
