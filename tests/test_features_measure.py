@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from afterglow.errors import AfterglowError
 from afterglow.lesions import regions
 from afterglow.lesions.basis import with_basis
+from afterglow.lesions.dynamics import arterial
 from afterglow.lesions.features import (
     MOMENTS,
     STATISTICS,
@@ -186,3 +188,17 @@ def test_a_small_lesion_is_too_small_and_keeps_its_rows(cells):
     cell = cells[2, "lesion", "rCBV", "mean"]
     assert cell.value.reason == "too_small"
     assert np.isnan(cell.value.value)
+
+
+@pytest.mark.parametrize("end", [11, 13, 17])
+def test_an_arterial_input_that_is_cut_off_is_refused(tmp_path, end):
+    table = tmp_path / "aif.tsv"
+    table.write_text("time\taif\n0\tn/a\n1.5\t2\n")
+    stage = {"aif": {"path": "aif.tsv"}, "time": [0.0, 1.5]}
+    (curve,) = arterial(lambda path: tmp_path / path, "dsc", stage)
+    assert curve.time.tolist() == [0.0, 1.5]
+    assert curve.values[1] == 2.0
+
+    table.write_bytes(table.read_bytes()[:end])
+    with pytest.raises(AfterglowError, match=r"arterial input has .* expected a row of 2 columns"):
+        arterial(lambda path: tmp_path / path, "dsc", stage)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afterglow.errors import NotEvaluable
+from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.lesions.curves import Curve, curve_value, derived, mean_curves
 from afterglow.lesions.features import Value, ratios
 from afterglow.lesions.inputs import Find, load_grid
@@ -97,12 +97,25 @@ def baseline_frames(stage: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def arterial(find: Find, name: str, stage: Mapping[str, Any]) -> list[Curve]:
-    """Return the arterial input that the stage used; none where it used none."""
+    """Return the arterial input that the stage used; none where it used none.
+
+    Raises
+    ------
+    AfterglowError
+        The table does not have a row for every frame.
+    """
     path = (stage.get("aif") or {}).get("path")
     if not path:
         return []
     lines = find(path).read_text(encoding="utf-8").splitlines()
-    columns = lines[0].split("\t")
+    columns, n_frames = lines[0].split("\t"), len(stage["time"])
+    if {len(line.split("\t")) for line in lines} != {len(columns)} or len(lines) - 1 != n_frames:
+        raise AfterglowError(
+            f"the arterial input has {len(lines) - 1} rows",
+            where=path,
+            expected=f"a row of {len(columns)} columns for each of {n_frames} frames",
+            remedy=f"delete it and run again: stage {name} makes it",
+        )
     table = np.array(
         [[_number(text) for text in line.split("\t")] for line in lines[1:]], dtype=np.float64
     )
