@@ -104,7 +104,7 @@ STAGES: dict[str, Stage] = {
             "session",
             ("bids", "anat", "dsc", "dce", "features"),
             ("report.session",),
-            ("contourpy", "jinja2", "matplotlib", "pyarrow", "snakemake", *_IMAGES),
+            ("contourpy", "jinja2", "markupsafe", "matplotlib", "pyarrow", "snakemake", *_IMAGES),
         ),
         Stage(
             "tables",
@@ -135,7 +135,7 @@ STAGES: dict[str, Stage] = {
             "study",
             ("stories", "tables", "cohort"),
             ("study", "report", "tables.repeatability"),
-            ("jinja2", "numpy", "pyarrow", "pyyaml"),
+            ("jinja2", "markupsafe", "numpy", "pyarrow", "pyyaml"),
         ),
     )
 }
