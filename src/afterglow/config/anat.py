@@ -189,7 +189,7 @@ class AnatConfig(Section):
         60.0, ge=0.0, le=180.0, description="Rotation above this fails, degrees."
     )
     nmi_look: float = Field(
-        0.06,
+        0.05,
         ge=0.0,
         le=1.0,
         description="Normalized mutual information below this deserves a look.",
