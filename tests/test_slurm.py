@@ -90,6 +90,7 @@ def test_a_study_through_slurm(
         wait_for("running", fake, ("dce", session))
         assert statuses(fake)["anat", session] == "done"
         assert statuses(fake)["features", session] == "pending"
+        wait_for("done", fake, ("identity", None))
         wait_for("running", fake, ("features", session))
         assert {statuses(fake)[s, session] for s in ("bids", "anat", "dsc", "dce")} == {"done"}
         assert statuses(fake)["report", session] == statuses(fake)["tables", None] == "pending"
