@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -89,6 +90,8 @@ def _interface(work: Path) -> Any:
     from nipype import config
     from nipype.interfaces.dcm2nii import Dcm2niix
 
+    # nipype collects garbage after every call, through all that it imported.
+    gc.freeze()
     config.update_config(
         {
             "execution": {"check_version": "false", "crashdump_dir": str(work)},

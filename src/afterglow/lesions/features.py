@@ -160,11 +160,11 @@ def hotspot(samples: Samples, radius: float, least_voxels: int) -> Value:
     """
     from scipy.spatial import cKDTree
 
-    tree = cKDTree(samples.points)
-    near = tree.query_ball_point(samples.points, radius, return_sorted=True)
-    sizes = np.array([len(group) for group in near])
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    means = np.add.reduceat(samples.values[np.concatenate(near).astype(np.int64)], starts) / sizes
+    values, count = samples.values, len(samples.values)
+    one, other = cKDTree(samples.points).query_pairs(radius, output_type="ndarray").T
+    sizes = 1 + np.bincount(one, minlength=count) + np.bincount(other, minlength=count)
+    sums = values + np.bincount(one, values[other], count) + np.bincount(other, values[one], count)
+    means = sums / sizes
     least = min(least_voxels, int(sizes.max()))
     good = np.flatnonzero((sizes >= least) & (sizes >= sizes.max() / 2))
     best = int(good[means[good].argmax()])

@@ -201,7 +201,7 @@ def _written(
 ) -> Iterator[tuple[str, int]]:
     """Write sessions, a subject per process where that helps, and yield each that is done."""
     by_subject = {patient: [v for p, v in todo if p == patient] for patient, _ in todo}
-    if jobs <= 1 or len(by_subject) <= 1:
+    if jobs <= 1 or len(todo) <= 1:
         for patient, visit in todo:
             write_session(directory, plan, patient, visit)
             yield patient, visit
@@ -210,14 +210,22 @@ def _written(
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(by_subject)), mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         futures = {
-            pool.submit(_write_sessions, directory, plan, patient, visits): patient
-            for patient, visits in by_subject.items()
+            pool.submit(_write_sessions, directory, plan, patient, visits): (patient, visits)
+            for patient, visits in _shares(by_subject, jobs)
         }
         for future in as_completed(futures):
             future.result()
-            yield from ((futures[future], visit) for visit in by_subject[futures[future]])
+            patient, visits = futures[future]
+            yield from ((patient, visit) for visit in visits)
+
+
+def _shares(by_subject: dict[str, list[int]], jobs: int) -> Iterator[tuple[str, list[int]]]:
+    """Yield whole subjects, whose heads are made once, and the odd ones at the end by visits."""
+    whole = len(by_subject) // jobs * jobs
+    for number, (patient, visits) in enumerate(by_subject.items()):
+        yield from [(patient, visits)] if number < whole else [(patient, [v]) for v in visits]
 
 
 def _write_sessions(directory: Path, plan: CohortPlan, patient: str, visits: list[int]) -> None:

@@ -259,7 +259,7 @@ def save_nifti(array: np.ndarray, affine: Matrix, path: Path) -> None:
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", 4, raw, mtime=0) as packed:
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as packed:
         packed.write(image.to_bytes())
 
 
