@@ -147,7 +147,7 @@ def whereis(study: Study, name: str) -> Path:
 
 def write_private(path: Path, content: Any) -> None:
     """Write a private JSON file, only where its content changes."""
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -149,7 +149,8 @@ def _position(
     if position is None or orientation is None or len(position) != 3 or len(orientation) != 6:
         location = row.get("slice_location")
         return None if location is None else float(location)
-    return float(np.dot(np.cross(orientation[:3], orientation[3:]), position))
+    (a, b, c), (d, e, f), (x, y, z) = orientation[:3], orientation[3:], position
+    return float((b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z)
 
 
 def assemble(rows: Sequence[Row]) -> Volumes:
