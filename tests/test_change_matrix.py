@@ -125,7 +125,7 @@ def insert_record(study: FakeStudy) -> None:
 
 
 def delete_checkpoint(which: int) -> Callable[[FakeStudy], None]:
-    return lambda study: list(read_checkpoints(study.out))[which][0].unlink()
+    return lambda study: list(read_checkpoints(study.out))[which].path.unlink()
 
 
 def kill_mid_write(study: FakeStudy) -> None:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from afterglow.config import Study
+from afterglow.provenance.catalog import short_id
 from afterglow.provenance.checkpoint import check_checkpoints
 from afterglow.provenance.dag import Dag, load_dag
 from afterglow.provenance.digest import file_digest
+from afterglow.provenance.file_stats import TOKEN
 from afterglow.provenance.job import State
+from afterglow.provenance.lookup import rows
 from afterglow.provenance.places import TICKETS, JobId
 from afterglow.provenance.records import (
     read_record,
-    read_states,
     record_path,
     state_path,
     superseded_states,
 )
-from afterglow.provenance.settled import Settled, split_states
+from afterglow.provenance.results import compare_results
+from afterglow.provenance.settled import Settled, all_states, split_states
 from afterglow.provenance.signing import check_signatures
 from afterglow.provenance.trust import Digests
 from afterglow.provenance.vouched import faults
 
 FindingClass = Literal["TAMPERED", "MISSING", "UNTRACKED", "ORPHAN", "STALE"]
-_TRACKED_FOLDERS = ("bids", "derivatives", "tables", "cohort")
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ def verify(study: Study, *, deep: bool = False) -> list[Finding]:
     # First, since it holds a million digests for a moment; plan and states stay for the rest.
     findings = list(_ledger(root, deep=deep))
     digests, dag = Digests(root, deep=deep), load_dag(study)
-    states, settled = (list(read_states(root)), Settled()) if deep else split_states(root)
-    findings.extend(_untracked(root, states, settled))
+    states, settled = all_states(root) if deep else split_states(root)
+    findings.extend(_results(root, states, settled, digests))
     for state in states:
         findings.extend(_state(dag, state, digests))
-    findings.extend(_settled(dag, settled, digests))
+    for job, key in settled.jobs.items():
+        findings.extend(_place(dag, job, key))
     findings.extend(_manifests(dag))
     for path, detail in check_signatures(root, study.ledger.public_key):
         findings.append(
@@ -86,11 +88,12 @@ def verify_json(findings: list[Finding]) -> dict[str, Any]:
 
 def _place(dag: Dag, job: JobId, key: str) -> Iterator[Finding]:
     """Compare the key of a state with what is planned in its place."""
-    planned, where = dag.jobs.get(job), state_path(*job)
+    planned = dag.jobs.get(job)
     if planned is None:
-        yield Finding("ORPHAN", where, key, "its session or subject has left the plan")
+        yield Finding("ORPHAN", state_path(*job), key, "its session or subject has left the plan")
     elif planned.key != key:
-        yield Finding("STALE", where, key, "the planned key differs: run the study again")
+        detail = "the planned key differs: run the study again"
+        yield Finding("STALE", state_path(*job), key, detail)
 
 
 def _state(dag: Dag, state: State, digests: Digests) -> Iterator[Finding]:
@@ -115,14 +118,6 @@ def _state(dag: Dag, state: State, digests: Digests) -> Iterator[Finding]:
             yield Finding("MISSING", path, state.key, "parent record is absent")
 
 
-def _settled(dag: Dag, settled: Settled, digests: Digests) -> Iterator[Finding]:
-    """Check the states that stand as they were catalogued, without opening them."""
-    for job, key in settled.jobs.items():
-        yield from _place(dag, job, key)
-    for key, path, digest, token in settled.outputs:
-        yield from _output(key, path, digest, token, digests)
-
-
 def _output(
     key: str, path: str, digest: str, token: list[int] | None, digests: Digests
 ) -> Iterator[Finding]:
@@ -134,10 +129,11 @@ def _output(
 
 
 def _ledger(root: Path, *, deep: bool) -> Iterator[Finding]:
-    for path, detail in check_checkpoints(root, deep=deep):
+    wrong, covered = check_checkpoints(root, deep=deep)
+    for path, detail in wrong:
         yield Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
     at_work = {path.stem for path in (root / TICKETS).glob("*.json")}
-    for key, fault in faults(root, deep=deep):
+    for key, fault in faults(root, covered, deep=deep):
         where = record_path(root, key).relative_to(root).as_posix()
         if fault == "missing":
             yield Finding("MISSING", where, key, "record that a checkpoint covers")
@@ -147,19 +143,18 @@ def _ledger(root: Path, *, deep: bool) -> Iterator[Finding]:
             yield Finding("TAMPERED", where, key, "no checkpoint vouches for this record")
 
 
-def _untracked(root: Path, states: list[State], settled: Settled) -> Iterator[Finding]:
-    known = {path for state in (*states, *superseded_states(root)) for path in state.outputs}
-    known.update(path for _, path, *_ in settled.outputs)
-    for folder in _TRACKED_FOLDERS:
-        for path in _files_below(root / folder):
-            relative = path[len(str(root)) + 1 :]
-            if relative not in known:
-                yield Finding("UNTRACKED", relative, None, "no record names this file")
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    for parent, _, names in os.walk(folder):
-        yield from (f"{parent}/{name}" for name in names)
+def _results(
+    root: Path, states: list[State], settled: Settled, digests: Digests
+) -> Iterator[Finding]:
+    """Look for files that no record names, and check catalogued ones where they moved."""
+    others = {path for state in (*states, *superseded_states(root)) for path in state.outputs}
+    moved, strays = compare_results(root, settled.outputs, others)
+    for path in strays:
+        yield Finding("UNTRACKED", path, None, "no record names this file")
+    key_of = {short_id(key): key for key in settled.jobs.values()}
+    for row in rows(settled.outputs, moved):
+        token = [row[name] for name in TOKEN]
+        yield from _output(key_of[row["id"]], row["path"], row["sha256"], token, digests)
 
 
 def _manifests(dag: Dag) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,36 +68,40 @@ def records_among(root: Path, ids: Ids, columns: list[str]) -> list[dict[str, An
     return [row for file in files for row in lookup.rows_among(file, "id", ids, columns)]
 
 
-def batches(root: Path, name: str, columns: list[str]) -> Iterator[Any]:
-    """Yield one relation of the catalog over all segments in pieces, for what outgrows memory."""
-    import pyarrow.parquet as pq
+def columns_of(root: Path, name: str, columns: list[str]) -> pa.Table:
+    """Return columns of one relation over all segments, oldest first."""
+    import pyarrow as pa
 
-    for segment in _segments(root):
-        with pq.ParquetFile(segment / f"{name}.parquet") as file:
-            yield from file.iter_batches(batch_size=50_000, columns=columns)
+    schema = _schemas()[name]
+    wanted = pa.schema([schema.field(column) for column in columns])
+    files = [segment / f"{name}.parquet" for segment in _segments(root)]
+    return _stacked(wanted, [lookup.read(file, columns) for file in files])
 
 
-def outputs_of(root: Path, keys: Iterable[str]) -> list[tuple[int, str, str, list[int]]]:
-    """Return what some records say they wrote: short id, path, sha256, size with time and inode.
+def outputs_of(root: Path, keys: Iterable[str]) -> pa.Table:
+    """Return what some records say they wrote: short id, path, sha256, size, time and inode.
 
     Where a key was recorded twice, as a failure that was retried is, the later record counts.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = pa.array(sorted(short_id(key) for key in keys), type=pa.uint64())
-    found: dict[int, list[tuple[int, str, str, list[int]]]] = {}
-    for segment in _segments(root):
-        recorded = pq.read_table(segment / "records.parquet", columns=["id"]).column("id")
-        for number in recorded.filter(pc.is_in(recorded, value_set=wanted)).to_pylist():
-            found.pop(number, None)
-        table = pq.read_table(segment / "outputs.parquet")
-        mine = table.filter(pc.is_in(table.column("id"), value_set=wanted))
-        columns = [mine.column(name).to_pylist() for name in mine.column_names]
-        for number, path, digest, *token in zip(*columns, strict=True):
-            found.setdefault(number, []).append((number, path, digest, token))
-    return [output for outputs in found.values() for output in outputs]
+    wanted = np.unique(np.fromiter(map(short_id, keys), dtype=np.uint64))
+    parts: list[pa.Table] = []
+    segments = _segments(root)
+    for segment, standing in zip(segments, _standing_in(segments), strict=True):
+        mine = np.intersect1d(standing, wanted, assume_unique=True)
+        with pq.ParquetFile(segment / "outputs.parquet") as file:
+            # In pieces: what is not wanted never stands in memory as a whole.
+            pieces = map(file.read_row_group, range(file.num_row_groups))
+            parts += [lookup.chosen(p, np.isin(numbers(p, "id"), mine)) for p in pieces]
+    return _stacked(_schemas()["outputs"], parts)
+
+
+def _stacked(schema: pa.Schema, parts: list[pa.Table]) -> pa.Table:
+    """Return tables one above the other; none are an empty table."""
+    import pyarrow as pa
+
+    return pa.concat_tables([pa.Table.from_batches([], schema=schema), *parts])
 
 
 def extend(root: Path, keys: Iterable[str]) -> Path | None:
@@ -262,9 +266,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def _edges(segment: Path) -> tuple[Ids, Ids]:
-    import pyarrow.parquet as pq
-
-    table = pq.ParquetFile(segment / "edges.parquet").read()
+    table = lookup.read(segment / "edges.parquet")
     return numbers(table, "parent"), numbers(table, "child")
 
 
@@ -282,7 +284,6 @@ def _children(parents: Ids, children: Ids, wanted: Ids) -> Ids:
 def _merge(root: Path) -> None:
     """Replace all segments by one; of a record catalogued twice the later row stays."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     segments = _segments(root)
     scratch = root / CATALOG / f".merge.{os.getpid()}"
@@ -295,9 +296,8 @@ def _merge(root: Path) -> None:
         owner = "child" if name == "edges" else "id"
         parts = []
         for order, segment in enumerate(segments):
-            table = pq.read_table(segment / f"{name}.parquet")
-            mine = np.isin(numbers(table, owner), standing[order])
-            parts.append(table.filter(pa.array(mine)))
+            table = lookup.read(segment / f"{name}.parquet")
+            parts.append(lookup.chosen(table, np.isin(numbers(table, owner), standing[order])))
         write_table(pa.concat_tables(parts).sort_by(column), scratch / f"{name}.parquet")
     scratch.replace(root / CATALOG / f"{int(segments[-1].name) + 1:06d}")
     for segment in segments:
@@ -306,12 +306,10 @@ def _merge(root: Path) -> None:
 
 def _standing_in(segments: list[Path]) -> list[Ids]:
     """Return the short ids whose latest row each segment holds."""
-    import pyarrow.parquet as pq
-
     later = np.empty(0, dtype=np.uint64)
     standing: list[Ids] = []
     for segment in reversed(segments):
-        ids = numbers(pq.read_table(segment / "records.parquet", columns=["id"]), "id")
+        ids = numbers(lookup.read(segment / "records.parquet", ["id"]), "id")
         standing.append(np.setdiff1d(ids, later))
         later = np.union1d(later, ids)
     return standing[::-1]

@@ -13,7 +13,7 @@ from typing import Any
 from afterglow.config import Section, Study
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.closure import cached_code_digests
-from afterglow.provenance.digest import file_digest, value_digest
+from afterglow.provenance.digest import canonical_json, fields_digest, file_digest, value_digest
 from afterglow.provenance.places import ABSENT, PLAN, TICKETS, JobId
 from afterglow.provenance.records import state_path, unit_name, write_atomically
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, Stage
@@ -95,6 +95,7 @@ class Dag:
         # Reading what is installed costs milliseconds a name: once a stage, not once a job.
         self._libraries = {s.name: library_versions(s.libraries) for s in STAGES.values()}
         self._file_digests: dict[Path, str] = {}
+        self._shared_parts: dict[tuple[str, str | None], tuple[dict[str, Any], dict[str, str]]] = {}
         check_pins(study)
         for subject, subject_rows in self.subjects.items():
             self._add_subject(subject, subject_rows)
@@ -190,21 +191,34 @@ class Dag:
         extra: Mapping[str, Any],
     ) -> None:
         subject, session, center = unit
-        code = self._code[stage.name]
-        parts = {
-            "stage": stage.name,
-            "version": stage.version,
-            "code": dict(stage.equivalent).get(code, code),
-            "libraries": self._libraries[stage.name],
-            "config": self._config(stage, center),
+        shared, fields = self._shared(stage, center)
+        own = {
             "data": dict(extra),
             "upstream": {
                 "/".join((s, unit_name(a, b))): self.jobs[s, a, b].key for s, a, b in upstream
             },
         }
-        key = value_digest({**parts, "unit": unit_name(subject, session)})
+        named = {**own, "unit": unit_name(subject, session)}
+        key = fields_digest({**fields, **{n: canonical_json(value) for n, value in named.items()}})
+        parts = {**shared, **own}
         job = PlannedJob(stage.name, subject, session, center, upstream, files, parts, key)
         self.jobs[job.id] = job
+
+    def _shared(self, stage: Stage, center: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the parts that all jobs of a stage at a center share, and each as JSON."""
+        place = stage.name, center
+        if place not in self._shared_parts:
+            code = self._code[stage.name]
+            parts = {
+                "stage": stage.name,
+                "version": stage.version,
+                "code": dict(stage.equivalent).get(code, code),
+                "libraries": self._libraries[stage.name],
+                "config": self._config(stage, center),
+            }
+            fields = {name: canonical_json(value) for name, value in parts.items()}
+            self._shared_parts[place] = parts, fields
+        return self._shared_parts[place]
 
     def _config(self, stage: Stage, center: str | None) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -281,7 +295,7 @@ def load_dag(study: Study, subject: str | None = None) -> Dag:
     AfterglowError
         Where the study was not indexed yet.
     """
-    import pyarrow.parquet as pq
+    from afterglow.provenance.lookup import rows_where
 
     path = study.out / PLAN
     if not path.exists():
@@ -293,5 +307,5 @@ def load_dag(study: Study, subject: str | None = None) -> Dag:
         )
     absent_file = study.out / ABSENT
     absent = json.loads(absent_file.read_text(encoding="utf-8")) if absent_file.exists() else []
-    only = None if subject is None else [("subject", "=", subject)]
-    return Dag(study, pq.read_table(path, filters=only).to_pylist(), absent)
+    where = {} if subject is None else {"subject": subject}
+    return Dag(study, rows_where(path, where), absent)

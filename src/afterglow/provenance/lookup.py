@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afterglow.provenance.coverage import as_texts
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,16 +39,16 @@ def rows_where(
     import pyarrow.parquet as pq
 
     wanted = list(columns) if columns is not None else None
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     with pq.ParquetFile(path) as file:
         for group in _possible(file, where):
             mask = np.ones(file.metadata.row_group(group).num_rows, dtype=bool)
             for name, value in where.items():
-                texts = file.read_row_group(group, columns=[name]).column(name).to_pylist()
-                mask &= np.fromiter((text == value for text in texts), bool, len(texts))
+                told = file.read_row_group(group, columns=[name]).column(name).to_pylist()
+                mask &= np.fromiter((text == value for text in told), bool, len(told))
             if mask.any():
-                rows += _rows(file.read_row_group(group, columns=wanted), mask)
-    return rows
+                found += rows(file.read_row_group(group, columns=wanted), mask)
+    return found
 
 
 def rows_among(
@@ -55,18 +57,52 @@ def rows_among(
     """Return the rows whose column of whole numbers holds one of some values."""
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             mask = np.isin(numbers(file.read_row_group(group, columns=[column]), column), values)
             if mask.any():
-                rows += _rows(file.read_row_group(group, columns=list(columns)), mask)
-    return rows
+                found += rows(file.read_row_group(group, columns=list(columns)), mask)
+    return found
 
 
 def numbers(table: pa.Table, name: str) -> NDArray[Any]:
     """Return a column of whole numbers, none of them absent, as an array."""
     return np.from_dlpack(table.column(name).combine_chunks())
+
+
+def texts(table: pa.Table, name: str) -> NDArray[np.bytes_]:
+    """Return a column of texts, none of them absent, as an array; digests stay where they are.
+
+    Raises
+    ------
+    ValueError
+        A text holds a zero byte, which the array would drop where it stands last.
+    """
+    column = table.column(name).combine_chunks()
+    if not len(column):
+        return as_texts([])
+    ends = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
+    wide = int(ends[-1] - ends[0]) // len(column)
+    if wide and (np.diff(ends) == wide).all():
+        return np.frombuffer(column.buffers()[2], f"S{wide}", len(column), int(ends[0]))
+    return as_texts(column.to_pylist())
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a file, or some of its columns."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=None if columns is None else list(columns))
+
+
+def chosen(table: pa.Table, mask: NDArray[np.bool_]) -> pa.Table:
+    """Return the rows of a table that a mask marks."""
+    import pyarrow as pa
+
+    bits = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
+    return table.filter(pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits]))
 
 
 def _possible(file: pq.ParquetFile, where: Mapping[str, str]) -> Iterator[int]:
@@ -82,14 +118,10 @@ def _possible(file: pq.ParquetFile, where: Mapping[str, str]) -> Iterator[int]:
             yield number
 
 
-def _rows(table: pa.Table, mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def rows(table: pa.Table, mask: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Return the rows that a mask marks: few as slices, many through a filter."""
-    import pyarrow as pa
-
     at = np.flatnonzero(mask)
     if len(at) > _FEW:
-        bits = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
-        chosen = pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
-        table, at = table.filter(chosen), np.arange(len(at))
-    runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+        table, at = chosen(table, mask), np.arange(len(at))
+    runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) if len(at) else []
     return [row for run in runs for row in table.slice(run[0], len(run)).to_pylist()]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from array import array
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afterglow.provenance.catalog import CATALOG, outputs_of, short_id, write_table
+from afterglow.provenance.catalog import CATALOG, outputs_of, write_table
+from afterglow.provenance.file_stats import TOKEN, Tokens, json_files
 from afterglow.provenance.job import State
 from afterglow.provenance.lookup import numbers
 from afterglow.provenance.places import JobId
-from afterglow.provenance.records import STATES, read_state
+from afterglow.provenance.records import STATES, read_state, read_states
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SNAPSHOT = CATALOG / "states.parquet"
-_TOKEN = ("size", "mtime", "inode")
 _FOLDERS = "folders"
 _TICK = 2_000_000_000
 Token = tuple[int, int, int]
@@ -39,12 +37,12 @@ class Settled:
     ----------
     jobs : dict
         Key by stage, subject and session.
-    outputs : list of tuple
-        Key, path, sha256 and (size, time, inode) as recorded.
+    outputs : pyarrow.Table
+        Short id of the key, path, sha256, size, time and inode as recorded.
     """
 
-    jobs: dict[JobId, str] = field(default_factory=dict)
-    outputs: list[tuple[str, str, str, list[int]]] = field(default_factory=list)
+    jobs: dict[JobId, str]
+    outputs: pa.Table
 
 
 def write_snapshot(root: Path) -> None:
@@ -106,11 +104,12 @@ def split_states(root: Path) -> tuple[list[State], Settled]:
     """Return the states that moved since the snapshot, and the others as catalogued."""
     columns, moved = _unmoved(root, ("stage", "subject", "session", "key"))
     jobs = {(stage, a, b): key for stage, a, b, key in zip(*columns, strict=True)}
-    keys = {short_id(key): key for key in jobs.values()}
-    found = outputs_of(root, jobs.values())
-    return [state for _, _, state in moved], Settled(
-        jobs, [(keys[n], path, digest, token) for n, path, digest, token in found]
-    )
+    return [state for _, _, state in moved], Settled(jobs, outputs_of(root, jobs.values()))
+
+
+def all_states(root: Path) -> tuple[list[State], Settled]:
+    """Return every state as read from its file, and nothing as catalogued."""
+    return list(read_states(root)), Settled({}, outputs_of(root, ()))
 
 
 def _unmoved(
@@ -124,14 +123,14 @@ def _unmoved(
         # By column and without the dataset machinery: rows of 60,000 states take seconds.
         file = pq.ParquetFile(root / SNAPSHOT)
         unchanged = _unchanged_folders(root, file.schema_arrow.metadata) if by_folder else unchanged
-        table = file.read(columns=list({"path", "stage", *_TOKEN, *names}))
+        table = file.read(columns=list({"path", "stage", *TOKEN, *names}))
     paths, tokens = _state_files(root, unchanged)
     columns: list[list[Any]] = [[] for _ in names]
     same = np.zeros(len(paths), dtype=bool)
     if table is not None:
         kept = np.array([stage in unchanged for stage in table.column("stage").to_pylist()])
         place = _places(table, paths) if paths else np.empty(0, np.int64)
-        known = np.stack([numbers(table, name) for name in _TOKEN], axis=1)
+        known = np.stack([numbers(table, name) for name in TOKEN], axis=1)
         same = place >= 0
         same[same] = (known[place[same]] == tokens[same]).all(axis=1)
         kept[place[same]] = True
@@ -154,26 +153,22 @@ def _places(table: pa.Table, paths: Sequence[str]) -> NDArray[np.int64]:
     return np.fromiter((spot.get(path, -1) for path in paths), np.int64, len(paths))
 
 
-def _state_files(root: Path, but: Collection[str]) -> tuple[list[str], NDArray[np.int64]]:
+def _state_files(root: Path, but: Collection[str]) -> tuple[list[str], Tokens]:
     """Return the path of every state, relative to ``root``, with its size, time and inode."""
     paths: list[str] = []
-    tokens = array("q")
+    tokens = [np.empty((0, 3), dtype=np.int64)]
     for folder in sorted((root / STATES).glob("*")):
-        if folder.name in but:
-            continue
-        with os.scandir(folder) as entries:
-            found = [e for e in entries if e.name.endswith(".json") and e.name[0] != "."]
-        place = f"{STATES}/{folder.name}/"
-        paths += [place + entry.name for entry in found]
-        for status in map(os.DirEntry.stat, found):
-            tokens.extend((status.st_size, status.st_mtime_ns, status.st_ino))
-    return paths, np.frombuffer(tokens, dtype=np.int64).reshape(-1, 3)
+        if folder.name not in but:
+            names, found = json_files(folder)
+            paths += [f"{STATES}/{folder.name}/{name}" for name in names]
+            tokens.append(found)
+    return paths, np.concatenate(tokens)
 
 
 def _row(path: str, token: Token, state: State) -> dict[str, Any]:
     return {
         "path": path,
-        **dict(zip(_TOKEN, token, strict=True)),
+        **dict(zip(TOKEN, token, strict=True)),
         "stage": state.stage,
         "subject": state.subject,
         "session": state.session,
@@ -190,6 +185,6 @@ def _schema() -> Any:
     import pyarrow as pa
 
     texts = ("stage", "subject", "session", "key", "status", "reason", "detail", "remedy")
-    numbers = [(name, pa.int64()) for name in _TOKEN]
+    numbers = [(name, pa.int64()) for name in TOKEN]
     rest = [(name, pa.string()) for name in (*texts, "problems")]
     return pa.schema([("path", pa.string()), *numbers, *rest])

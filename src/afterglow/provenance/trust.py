@@ -56,7 +56,10 @@ class Digests:
             known = self._known.get(relative)
             if known is not None and known[0] == token:
                 return "intact" if known[1] == digest else "tampered"
-        found = file_digest(path)
+        try:
+            found = file_digest(path)
+        except IsADirectoryError:
+            return "missing"
         if recorded != token:
             self._known[relative] = [token, found]
             self._moved = True
