@@ -26,7 +26,6 @@ from afterglow.config import load_study
 from afterglow.config.resources import resource
 from afterglow.provenance.dag import load_dag
 from afterglow.provenance.records import record_path
-from afterglow.provenance.stages import STAGES
 from afterglow.provenance.wrapper import run_job
 
 # Voxels of all frames by what the series' description says. The flip angles stay on the grid of the
@@ -106,7 +105,8 @@ def main() -> None:
         return
     if not (folder / "out/index/plan.parquet").exists():
         prepare(demo, folder)
-    for stage in sys.argv[3:] or STAGES:
+    planned = load_dag(load_study(folder / "study.yaml")).jobs
+    for stage in sys.argv[3:] or [job.stage for job in planned.values()]:
         command = [sys.executable, __file__, str(demo), str(folder), "--one", stage]
         subprocess.run(command, env={**os.environ, "MPLBACKEND": "Agg"}, check=True)
 
