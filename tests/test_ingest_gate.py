@@ -84,6 +84,8 @@ def test_every_hiding_place_is_looked_into(tmp_path):
     body = b"Comment\0\0" + zlib.compress(b"patient 19510203")
     chunk = len(body).to_bytes(4, "big") + b"zTXt" + body + b"\0\0\0\0"
     (tmp_path / "e.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    end = bytes(4) + b"IEND" + bytes(4)
+    (tmp_path / "g.png").write_bytes(b"\x89PNG\r\n\x1a\n" + end + b" Doe")
     (tmp_path / "f.bin").write_bytes("Doe".encode("utf-16-le"))
     found = places(tmp_path)
     assert found >= {
@@ -93,6 +95,7 @@ def test_every_hiding_place_is_looked_into(tmp_path):
         ("c.parquet", "column name"),
         ("d.parquet", "metadata"),
         ("e.png", "image text"),
+        ("g.png", "image text"),
         ("f.bin", "wide text"),
     }
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from afterglow.config import Study
 
 PNG = b"\x89PNG\r\n\x1a\n"
+GZIP = b"\x1f\x8b"
 _MAX_INFLATED = 2**29
 _HEADER = 65536
+# Of a packed file, in base64: whole groups of four letters.
+_BEGIN = 4096
 _SHOWN = 10
 _CACHE = "gate.json"
 
@@ -158,14 +161,15 @@ def _found(path: Path, known: Known) -> Iterator[tuple[str, set[str]]]:
     if name.endswith(".html"):
         yield from _page(raw, known)
         return
-    yield "content", known.hits(raw)
-    if b"\0" in raw[:4096]:
-        yield "wide text", known.hits(raw.replace(b"\0", b""))
-    if raw[:2] == b"\x1f\x8b":
-        yield "gzip", known.hits(zlib.decompressobj(31).decompress(raw, _MAX_INFLATED))
     if raw[:8] == PNG:
         for text in _png(raw):
             yield "image text", known.hits(text)
+        return
+    yield "content", known.hits(raw)
+    if b"\0" in raw[:4096]:
+        yield "wide text", known.hits(raw.replace(b"\0", b""))
+    if raw[:2] == GZIP:
+        yield "gzip", known.hits(_unpacked(raw, _MAX_INFLATED))
     if known.values and name.endswith(".json"):
         for value in _strings(json.loads(raw)):
             yield "content", known.whole(value)
@@ -176,27 +180,31 @@ def _page(raw: bytes, known: Known) -> Iterator[tuple[str, set[str]]]:
 
     Letters of base64 are no words: read as text, millions of them hold any short name by chance.
     """
-    yield "content", known.hits(PACKED.sub(b" ", raw))
-    for run in PACKED.findall(raw):
+    parts = PACKED.split(raw)
+    yield "content", known.hits(b" ".join(parts[::2]))
+    for run in parts[1::2]:
         try:
-            inner = base64.b64decode(run, validate=True)
+            inner = base64.b64decode(run[:_BEGIN], validate=True)
+            head = _unpacked(inner, 352) if inner[:2] == GZIP else b""
+            inner = inner if _is_nifti(head) else base64.b64decode(run, validate=True)
         except ValueError:
             yield "content", known.hits(run)
             continue
-        if inner[:8] == PNG:
+        if inner[:2] == GZIP:
+            yield "gzip header", known.hits(_text_of_gzip(inner[:1024]))
+        if _is_nifti(head):
+            yield "image header", known.hits(head)
+        elif inner[:2] == GZIP:
+            yield "gzip", known.hits(_unpacked(inner, _MAX_INFLATED))
+        elif inner[:8] == PNG:
             for text in _png(inner):
                 yield "image text", known.hits(text)
-        elif inner[:2] == b"\x1f\x8b":
-            yield "gzip header", known.hits(_text_of_gzip(inner[:1024]))
-            unpacked = zlib.decompressobj(31)
-            head = unpacked.decompress(inner, 352)
-            if _is_nifti(head):
-                yield "image header", known.hits(head)
-            else:
-                rest = unpacked.decompress(unpacked.unconsumed_tail, _MAX_INFLATED)
-                yield "gzip", known.hits(head + rest)
         else:
             yield "packed", known.hits(inner)
+
+
+def _unpacked(content: bytes, most: int) -> bytes:
+    return zlib.decompressobj(31).decompress(content, most)
 
 
 def _is_nifti(head: bytes) -> bool:
@@ -256,19 +264,21 @@ def _table(path: Path, known: Known) -> Iterator[tuple[str, set[str]]]:
 
 
 def _png(raw: bytes) -> Iterator[bytes]:
-    at = 8
-    while at + 8 <= len(raw):
+    """Yield all of a picture but its packed pixels, and what follows its end."""
+    at, kind = 8, b""
+    while at + 8 <= len(raw) and kind != b"IEND":
         length, kind = int.from_bytes(raw[at : at + 4], "big"), raw[at + 4 : at + 8]
         body = raw[at + 8 : at + 8 + length]
-        if kind == b"tEXt":
-            yield body
         if kind in {b"zTXt", b"iTXt"}:
             start = body.find(b"\0") + 2
             try:
                 yield zlib.decompress(body[start:])
             except zlib.error:
                 yield body
+        elif kind != b"IDAT":
+            yield body
         at += 12 + length
+    yield raw[at:]
 
 
 __all__ = ["Leak", "check_outputs", "known_identifiers", "scan_outputs"]

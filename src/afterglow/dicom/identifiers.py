@@ -26,7 +26,7 @@ _TO_WORDS = bytes(b if b in _WORD_BYTES else 32 for b in range(256))
 _TO_UIDS = bytes(b if b in b"0123456789." else 32 for b in range(256))
 _ROOT = 6
 # what is packed as base64 is no text
-PACKED = re.compile(rb"[A-Za-z0-9+/]{256,}={0,2}")
+PACKED = re.compile(rb"([A-Za-z0-9+/]{256,}={0,2})")
 _COLUMNS = {
     "patient_id": "patient identifier",
     "patient_name": "patient name",
