@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := src scripts tests benchmarks docs/tools
 DEMO ?= demo
+# full: nine subjects, three timepoints. small: three subjects, two timepoints, a fifth of the time.
+SIZE ?= full
 
 .PHONY: install demo test check docs tour soak clean lock generate
 
@@ -12,7 +14,7 @@ DEMO ?= demo
 install: $(READY)
 
 demo: $(READY)
-	$(BIN)/afterglow demo $(DEMO)
+	$(BIN)/afterglow demo $(DEMO) --size $(SIZE)
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
