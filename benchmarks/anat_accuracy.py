@@ -221,8 +221,17 @@ def sessions_of(demo: Path, size: str) -> Iterator[tuple[str, Session, Session, 
         reference = opened[days.index(entry["reference"][:8])]
         for label in labels:
             session = opened[days.index(label[:8])]
-            t1w = "T1w_ce_again" if label[8:] else "T1w_ce"
-            yield f"sub-{entry['label']}_ses-{label}", session, reference, t1w
+            name = f"sub-{entry['label']}_ses-{label}"
+            # Of two studies on one date, the second holds the repeated T1w and nothing else.
+            both = label[8:] or f"{label}b" in labels
+            alone = both and len(_series(demo, name)) == 1
+            yield name, session, reference, "T1w_ce_again" if alone else "T1w_ce"
+
+
+def _series(demo: Path, name: str) -> dict[str, Any]:
+    path = demo / "out" / "ledger" / "states" / "bids" / f"{name}.json"
+    summary: dict[str, Any] = json.loads(path.read_text())["summary"]
+    return {k: v for k, v in summary["series"].items() if v}
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def test_the_reference_is_deformed_to_a_later_session_where_asked(t1w, truth, tm
     other = anat_head.scan(head.image("T1w"), head.affine, SHAPE, AFFINE, pose @ stretch)
     earlier = Volume((500 * other).astype(np.float32), AFFINE)
     near = refine.grown(t1w.like(truth), 10.0)
-    anatomy = Anatomy(t1w, t1w.like(truth), {}, None, None, near, near, near, True)
+    anatomy = Anatomy(t1w, t1w.like(truth), {}, None, None, near, near, near, near, True)
     store = Store(made, made, "A", "1", print, print)
     matrix = pose @ invert(MOVE)
     _compare(store, anatomy, earlier, matrix, SETTINGS, 1)

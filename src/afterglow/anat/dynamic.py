@@ -75,7 +75,7 @@ def _process(
     moved = motion.estimate(rough, settings, tissues)
     corrected = motion.correct(series, moved)
     target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
-    matrix = _refined(anatomy, kind, target, matrix, settings)
+    matrix = _refined(anatomy, kind, target, matrix, settings, settings.refine_points)
     good = store.judge(f"{kind}_to_T1w", _judged(anatomy, target, matrix, settings))
     figures.motion(moved, store.figure(f"motion{kind.upper()}"))
     block: dict[str, Any] = {
@@ -148,12 +148,20 @@ def _register(
 
 
 def _refined(
-    anatomy: Anatomy, kind: Kind, target: Volume, matrix: NDArray[np.float64], settings: AnatConfig
+    anatomy: Anatomy,
+    kind: Kind,
+    target: Volume,
+    matrix: NDArray[np.float64],
+    settings: AnatConfig,
+    points: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return the matrix from the series to T1w, refined by least squares."""
-    region = anatomy.inside if kind == "dsc" else anatomy.rim
-    start, turned = invert(matrix), kind == "dsc"
-    return invert(refine(anatomy.t1w, target, start, region, settings, explain_fine=turned))
+    """Return the matrix from the series to T1w, refined by least squares.
+
+    Liquor and bone are both dark in T1w and only bone is in DSC, which must not see any.
+    """
+    region = anatomy.core if kind == "dsc" else anatomy.rim
+    found = refine(anatomy.t1w, target, invert(matrix), region, settings, points=points)
+    return invert(found)
 
 
 def _judged(

@@ -51,7 +51,7 @@ def refine(
     region: Volume,
     settings: AnatConfig,
     *,
-    explain_fine: bool = False,
+    points: int | None = None,
 ) -> Floats:
     """Refine a rigid world matrix from ``fine`` to ``other``.
 
@@ -64,12 +64,13 @@ def refine(
     matrix : ndarray, shape (4, 4)
         First guess, right to some millimetres.
     region : Volume
-        Where to compare, on the grid of ``fine``: brain, without lesions.
+        Where to compare, on the grid of ``fine``: brain, without lesions. A curve of the T1w's
+        intensities has to explain ``other`` there: where liquor and bone, both dark in T1w, differ,
+        as they do in T2*-weighted images, the region must keep away from bone.
     settings : AnatConfig
         Working voxel size, number of points, and how far the result may move.
-    explain_fine : bool
-        Explain the T1w's intensities by those of ``other`` and not the reverse: for T2*-weighted
-        images, in which bone and liquor, both dark in T1w, differ.
+    points : int, optional
+        Another number of points.
 
     Returns
     -------
@@ -85,11 +86,10 @@ def refine(
         grid = (small.shape, small.affine, back)
         on = small.like(average(fine.values, fine.affine, *grid))
         where = resample(region.values, region.affine, *grid) > 0.5
-        still, moving = (small, on) if explain_fine else (on, small)
-        step = _pose(still, moving, where, settings)
+        step = _pose(on, small, where, settings, points or settings.motion_points)
         if step is None:
             return np.asarray(matrix, dtype=np.float64)
-        result = compose(result, invert(step) if explain_fine else step)
+        result = compose(result, step)
     moved = apply(compose(matrix, invert(result)), corners(region))
     far = float(np.linalg.norm(moved - corners(region), axis=1).max())
     after, before = (quality.alike(fine, other, m, region, settings) for m in (result, matrix))
@@ -112,7 +112,7 @@ def corners(region: Volume) -> Floats:
 
 
 def _pose(
-    still: Volume, moving: Volume, where: NDArray[np.bool_], settings: AnatConfig
+    still: Volume, moving: Volume, where: NDArray[np.bool_], settings: AnatConfig, most: int
 ) -> Floats | None:
     """Return the world matrix from ``still`` to ``moving``, both on one grid."""
     edge = np.zeros_like(where)
@@ -120,9 +120,9 @@ def _pose(
     points = np.argwhere(where & edge)
     if len(points) < settings.motion_points // 10:
         return None
-    if len(points) > settings.motion_points:
+    if len(points) > most:
         rng = np.random.default_rng(settings.seed)
-        points = points[np.sort(rng.choice(len(points), settings.motion_points, replace=False))]
+        points = points[np.sort(rng.choice(len(points), most, replace=False))]
     target = smooth(still.values, still.affine)
     made = make_target(still.affine, target, points, polynomials(still.affine, points))
     pose, _ = fit(smooth(moving.values, moving.affine), made, np.zeros(6), moving.affine, order=3)

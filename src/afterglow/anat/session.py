@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from afterglow.anat.store import Store
     from afterglow.config.anat import AnatConfig
 
-_NEAR_MM, _RIM_MM = 10.0, 4.0
+_NEAR_MM, _RIM_MM, _SURFACE_MM = 10.0, 4.0, 3.0
 FAILURES = (AfterglowError, RuntimeError, ValueError, np.linalg.LinAlgError)
 
 
@@ -42,9 +42,9 @@ class Anatomy:
         Given labels.
     plane : Plane
         Between the hemispheres.
-    near, rim, inside : Volume
-        Where a metric may look: brain with 10 mm around it, with 4 mm, brain alone; without
-        lesions.
+    near, rim, inside, core : Volume
+        Where a metric may look: brain with 10 mm around it, with 4 mm, brain alone, brain more than
+        3 mm below its surface; without lesions.
     good : bool
         False where the brain mask failed: nothing that needs it can be evaluated.
     """
@@ -57,6 +57,7 @@ class Anatomy:
     near: Volume
     rim: Volume
     inside: Volume
+    core: Volume
     good: bool
 
 
@@ -92,8 +93,8 @@ def run_structural(
     priors = dict(zip(tissue.CLASSES, maps, strict=True))
     tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
     plane = tissue.midsagittal(t1w, found.mask, found.to_template, settings)
-    near, rim, inside = _regions(found.mask, lesions, settings)
-    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, near, rim, inside, good)
+    regions = _regions(found.mask, lesions, settings)
+    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, *regions, good)
     figures.brain(t1w, found.mask, store.figure("brain"))
     store.transforms["T1w_to_MNI152"] = found.to_template
     summary = _write_structural(store, anatomy, plane)
@@ -168,11 +169,14 @@ def _compare(
 
 
 def _regions(brain: Volume, lesions: Volume | None, settings: AnatConfig) -> list[Volume]:
-    """Return the brain with 10 mm around it, with 4 mm, and alone, without lesions."""
-    away = distance(np.asarray(brain.values) > 0.5, voxel_sizes(brain.affine))
+    """Return the brain with 10 mm around, with 4 mm, alone, and its core, without lesions."""
+    inside = np.asarray(brain.values) > 0.5
+    away = distance(inside, voxel_sizes(brain.affine))
+    below = distance(~inside, voxel_sizes(brain.affine))
     everywhere = brain.like(np.ones(brain.shape, dtype=bool))
     free = lesion_free(everywhere, lesions, settings.lesion_margin_mm).values
-    return [brain.like((away <= mm) & free) for mm in (_NEAR_MM, _RIM_MM, 0.0)]
+    parts = [away <= _NEAR_MM, away <= _RIM_MM, inside, below > _SURFACE_MM]
+    return [brain.like(part & free) for part in parts]
 
 
 def _reference_path(bids: dict[str, Any]) -> str:

@@ -103,6 +103,12 @@ class AnatConfig(Section):
         le=30.0,
         description="A refinement that moves the brain by more is dropped, mm.",
     )
+    refine_points: int = Field(
+        30000,
+        ge=1000,
+        le=1000000,
+        description="Voxels at which the last registration of DSC and DCE to T1w is refined.",
+    )
     lesion_margin_mm: float = Field(
         3.0, ge=0.0, le=20.0, description="Margin around lesions left out of registrations, mm."
     )
