@@ -85,11 +85,11 @@ def outputs_of(root: Path, keys: Iterable[str]) -> pa.Table:
     """
     import pyarrow.parquet as pq
 
-    wanted = np.unique(np.fromiter(map(short_id, keys), dtype=np.uint64))
+    wanted = np.fromiter(map(short_id, keys), dtype=np.uint64)
     parts: list[pa.Table] = []
     segments = _segments(root)
     for segment, standing in zip(segments, _standing_in(segments), strict=True):
-        mine = np.intersect1d(standing, wanted, assume_unique=True)
+        mine = wanted[np.isin(wanted, standing)]
         with pq.ParquetFile(segment / "outputs.parquet") as file:
             # In pieces: what is not wanted never stands in memory as a whole.
             pieces = map(file.read_row_group, range(file.num_row_groups))
@@ -310,6 +310,6 @@ def _standing_in(segments: list[Path]) -> list[Ids]:
     standing: list[Ids] = []
     for segment in reversed(segments):
         ids = numbers(lookup.read(segment / "records.parquet", ["id"]), "id")
-        standing.append(np.setdiff1d(ids, later))
-        later = np.union1d(later, ids)
+        standing.append(ids[~np.isin(ids, later)])
+        later = np.concatenate([later, ids])
     return standing[::-1]

@@ -17,7 +17,12 @@ REMOVED = ""
 
 _OPEN, _CLOSE = b'\n "leaves": {\n', b"\n }"
 # A key and its digest on a line of their own, as checkpoints are written; the last has no comma.
-_LINE = np.dtype("S3,S64,S4,S64,S1,S2")
+_LINE = np.dtype(
+    {
+        "names": ["open", "key", "colon", "digest", "close", "end"],
+        "formats": ["S3", "S64", "S4", "S64", "S1", "S2"],
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Leaves:
 
     keys: Texts
     digests: Texts
+
+    def at(self, rows: NDArray[Any]) -> Leaves:
+        """Return some of the rows."""
+        return Leaves(self.keys[rows], self.digests[rows])
 
 
 def as_texts(values: Sequence[str]) -> Texts:
@@ -70,9 +79,10 @@ def parse_checkpoint(text: bytes) -> tuple[dict[str, Any], Leaves]:
 def merged(parts: Iterable[Leaves]) -> Leaves:
     """Return what some checkpoints cover together, sorted by key; later ones count."""
     leaves = _joined(list(parts))
-    rows = latest_rows(leaves.keys)
-    rows = rows[leaves.digests[rows] != REMOVED.encode()]
-    return Leaves(leaves.keys[rows], leaves.digests[rows])
+    if not _ascending(leaves.keys):
+        leaves = leaves.at(latest_rows(leaves.keys))
+    left = leaves.digests != REMOVED.encode()
+    return leaves if left.all() else leaves.at(left)
 
 
 def latest_rows(keys: Texts) -> NDArray[np.int64]:
@@ -97,11 +107,19 @@ def find(sorted_keys: Texts, wanted: Texts) -> NDArray[np.int64]:
     return np.where(sorted_keys[spot] == wanted, spot, -1).astype(np.int64)
 
 
+def _ascending(keys: Texts) -> bool:
+    """Return whether keys are sorted, and none is told twice."""
+    return bool((keys[1:] > keys[:-1]).all())
+
+
 def _joined(parts: list[Leaves]) -> Leaves:
+    full = [part for part in parts if len(part.keys)]
+    if len(full) == 1:
+        return full[0]
     empty = np.empty(0, dtype="S64")
     return Leaves(
-        np.concatenate([empty, *(part.keys for part in parts)]),
-        np.concatenate([empty, *(part.digests for part in parts)]),
+        np.concatenate([empty, *(part.keys for part in full)]),
+        np.concatenate([empty, *(part.digests for part in full)]),
     )
 
 
@@ -118,14 +136,13 @@ def _parse_lines(text: bytes) -> tuple[dict[str, Any], Leaves] | None:
     if start < len(_OPEN) or end < 0 or rest or text.count(b'"leaves"') != 1:
         return None
     rows = np.frombuffer(text, _LINE, count, start)
-    keys, digests = rows["f1"].copy(), rows["f3"].copy()
+    keys, digests = rows["key"].copy(), rows["digest"].copy()
     laid_out = (
-        (rows["f0"] == b'  "').all()
-        and (rows["f2"] == b'": "').all()
-        and (rows["f4"] == b'"').all()
-        and (rows["f5"][:-1] == b",\n").all()
-        # Ascending, so that none is told twice.
-        and (keys[1:] > keys[:-1]).all()
+        (rows["open"] == b'  "').all()
+        and (rows["colon"] == b'": "').all()
+        and (rows["close"] == b'"').all()
+        and (rows["end"][:-1] == b",\n").all()
+        and _ascending(keys)
     )
     if not (laid_out and _hexadecimal(keys) and _hexadecimal(digests)):
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afterglow.provenance.catalog import columns_of
 from afterglow.provenance.coverage import Leaves, Texts, find, latest_rows
@@ -54,26 +55,32 @@ def faults(root: Path, covered: Leaves, *, deep: bool) -> Iterator[tuple[str, Fa
     place = find(now.keys, keys)
     for key in keys[place < 0]:
         yield key.decode(), "missing"
-    doubtful = place >= 0
+    there = np.flatnonzero(place >= 0)
     if not deep:
-        known, catalogued = _catalogued(root)
-        spot = find(known.keys, keys)
-        rows = np.flatnonzero(doubtful & (spot >= 0))
-        rows = rows[(now.tokens[place[rows]] == known.tokens[spot[rows]]).all(axis=1)]
-        doubtful[rows] = False
-        for key in keys[rows[catalogued[spot[rows]] != digests[rows]]]:
+        same, told = _unmoved(root, keys[there], now.tokens[place[there]])
+        for key in keys[there[same]][told != digests[there[same]]]:
             yield key.decode(), "differs"
-    for key, digest in zip(keys[doubtful], digests[doubtful], strict=True):
+        there = np.delete(there, same)
+    for key, digest in zip(keys[there], digests[there], strict=True):
         if file_digest(record_path(root, key.decode())) != digest.decode():
             yield key.decode(), "differs"
     for key in now.keys[find(keys, now.keys) < 0]:
         yield os.fsdecode(key), "unvouched"
 
 
-def _catalogued(root: Path) -> tuple[Standing, Texts]:
-    """Return the records as they stood when catalogued, with digests; a key's latest row counts."""
-    table = columns_of(root, "records", ["key", "digest", *TOKEN])
-    keys = texts(table, "key")
-    rows = latest_rows(keys)
-    tokens = np.stack([numbers(table, name) for name in TOKEN], axis=1)
-    return Standing(keys[rows], tokens[rows]), texts(table, "digest")[rows]
+def _unmoved(root: Path, keys: Texts, tokens: Tokens) -> tuple[NDArray[np.int64], Texts]:
+    """Return which records have the size, time and inode that were catalogued, and the digest."""
+    spot = _catalogued(root, keys)
+    then = columns_of(root, "records", list(TOKEN))
+    known = np.stack([numbers(then, name) for name in TOKEN], axis=1)
+    rows = np.flatnonzero(spot >= 0)
+    rows = rows[(tokens[rows] == known[spot[rows]]).all(axis=1)]
+    return rows, texts(columns_of(root, "records", ["digest"]), "digest")[spot[rows]]
+
+
+def _catalogued(root: Path, keys: Texts) -> NDArray[np.int64]:
+    """Return the row of the catalog that tells of each key last, -1 where none does."""
+    told = texts(columns_of(root, "records", ["key"]), "key")
+    rows = latest_rows(told)
+    # The row after the last one is what a key that is not found, at -1, refers to.
+    return np.append(rows, -1)[find(told[rows], keys)]
