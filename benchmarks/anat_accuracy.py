@@ -246,9 +246,9 @@ def main() -> None:
     print("|---" * (len(COLUMNS) + 2) + "|", flush=True)
     for label, session, reference, t1w in sessions_of(options.demo, options.size):
         out = options.out or options.demo / "out"
-        path = next((options.out or states).glob(f"{label}*.json"), None)
+        path = (options.out or states) / f"{label}.json"
         name = f"{session.subject.patient} {session.visit + 1}{label.partition('_ses-')[2][8:]}"
-        content = json.loads(path.read_text()) if path else {"reason": "no result"}
+        content = json.loads(path.read_text()) if path.exists() else {"reason": "no result"}
         summary = content.get("summary", content)
         if "brain" not in summary:
             print(f"| {name} | {content.get('reason')} |")
