@@ -93,8 +93,8 @@ def run_structural(
     priors = dict(zip(tissue.CLASSES, maps, strict=True))
     tissues = tissue.segment(t1w, found.mask, priors, settings, lesions=lesions)
     plane = tissue.midsagittal(t1w, found.mask, found.to_template, settings)
-    regions = _regions(found.mask, lesions, settings)
-    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, *regions, good)
+    near, rim, inside, core = _regions(found.mask, lesions, settings)
+    anatomy = Anatomy(t1w, found.mask, tissues, lesions, plane, near, rim, inside, core, good)
     figures.brain(t1w, found.mask, store.figure("brain"))
     store.transforms["T1w_to_MNI152"] = found.to_template
     summary = _write_structural(store, anatomy, plane)
