@@ -86,6 +86,9 @@ def test_every_hiding_place_is_looked_into(tmp_path):
     (tmp_path / "e.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
     end = bytes(4) + b"IEND" + bytes(4)
     (tmp_path / "g.png").write_bytes(b"\x89PNG\r\n\x1a\n" + end + b" Doe")
+    wide = "Doe".encode("utf-16-le")
+    exif = len(wide).to_bytes(4, "big") + b"eXIf" + wide + bytes(4)
+    (tmp_path / "h.png").write_bytes(b"\x89PNG\r\n\x1a\n" + exif + end)
     (tmp_path / "f.bin").write_bytes("Doe".encode("utf-16-le"))
     found = places(tmp_path)
     assert found >= {
@@ -96,6 +99,7 @@ def test_every_hiding_place_is_looked_into(tmp_path):
         ("d.parquet", "metadata"),
         ("e.png", "image text"),
         ("g.png", "image text"),
+        ("h.png", "image text"),
         ("f.bin", "wide text"),
     }
 

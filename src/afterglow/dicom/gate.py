@@ -163,7 +163,7 @@ def _found(path: Path, known: Known) -> Iterator[tuple[str, set[str]]]:
         return
     if raw[:8] == PNG:
         for text in _png(raw):
-            yield "image text", known.hits(text)
+            yield "image text", known.hits(text) | known.hits(text.replace(b"\0", b""))
         return
     yield "content", known.hits(raw)
     if b"\0" in raw[:4096]:
