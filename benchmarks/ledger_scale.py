@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,14 +74,28 @@ def main(records: int, folder: Path) -> None:
     print(f"{'stat':10}{measure([sys.executable, '-c', STAT, *places])}")
 
 
-def measure(command: list[str]) -> str:
-    """Run a command and return wall, user and system seconds, peak memory in MB, exit status."""
+class Taken(NamedTuple):
+    """What a command and those that it started took: seconds, MB at the peak, exit status."""
+
+    seconds: float
+    user: float
+    system: float
+    mb: float
+    code: int
+
+    def __str__(self) -> str:
+        times = f"{self.seconds:9.2f}{self.user:8.2f}{self.system:8.2f}"
+        return f"{times}{self.mb:8.0f}  {self.code}"
+
+
+def measure(command: list[str]) -> Taken:
+    """Run a command and return what it took."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
-    times = f"{seconds:9.2f}{usage.ru_utime:8.2f}{usage.ru_stime:8.2f}"
-    return f"{times}{usage.ru_maxrss / 1024:8.0f}  {os.waitstatus_to_exitcode(status)}"
+    code = os.waitstatus_to_exitcode(status)
+    return Taken(seconds, usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024, code)
 
 
 def make(records: int, folder: Path) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -119,12 +118,14 @@ def _dry_run(folder: Path, *, one_job: bool = False) -> list[str]:
 
 def _timed(command: list[str]) -> dict[str, float]:
     """Return wall and processor seconds of a command with its children, and its peak memory."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds, memory, code = ledger_scale.measure(command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert code == 0, f"{command} ended with {code}"
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": round(seconds, 2), "processor": round(used, 2), "mb": round(memory)}
+    taken = ledger_scale.measure(command)
+    assert taken.code == 0, f"{command} ended with {taken.code}"
+    used = taken.user + taken.system
+    return {
+        "seconds": round(taken.seconds, 2),
+        "processor": round(used, 2),
+        "mb": round(taken.mb),
+    }
 
 
 def _printed(command: list[str]) -> str:
