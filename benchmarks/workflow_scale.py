@@ -76,7 +76,6 @@ def plan(sessions: int, folder: Path, parts: list[str]) -> Iterator[dict[str, An
             env={**os.environ, "SESSIONS": str(sessions)},
             check=True,
         )
-        (finished / "out/tables/features.parquet").unlink()
     commands = {
         "plan": [*AFTERGLOW, "plan", str(empty)],
         "dry run": [*AFTERGLOW, "run", str(empty), "--no-scan", "--dry-run"],
