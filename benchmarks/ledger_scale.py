@@ -210,7 +210,11 @@ def write_features(dag: Dag) -> None:
             "subject": job.subject,
             "session": job.session,
             "lesion_id": "L001",
+            "region": "lesion",
+            "map": "rCBV",
+            "statistic": "median",
             "value": 1.0,
+            "evaluable": True,
             "record_id": job.key,
         }
         for job in dag.jobs.values()
