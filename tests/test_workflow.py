@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -300,6 +301,28 @@ def test_a_killed_job_leaves_the_tables_and_is_resumed(study: FakeStudy) -> None
         ("dsc", "s2", "20190305"), ("features", "s2", "20190305"), ("report", "s2", "20190305"),
     }  # fmt: skip
     assert verify(study.load(), deep=True) == []
+
+
+@pytest.mark.parametrize("noted", ["incomplete", "other keys"])
+def test_what_snakemake_noted_of_a_killed_run_holds_nothing_back(
+    study: FakeStudy, noted: str
+) -> None:
+    """A job that outlived its driver: its result stands, and Snakemake never saw its end."""
+    session = ("s1", "20190301")
+    study.write_plan(SESSIONS, edit={session: lambda content: content.update(center="south")})
+    dag, jobs = plan_study(study.load())
+    outlived = [dag.jobs[stage, *session] for stage in ("bids", "anat")]
+    assert {job.id for job in outlived} <= set(jobs)
+    run_in_process(dag, [job.id for job in outlived])
+    if noted == "incomplete":
+        shutil.rmtree(study.out / ".snakemake/metadata")
+        for job in outlived:
+            name = base64.b64encode(job.state.encode()).decode()
+            (study.out / ".snakemake/incomplete" / name).touch()
+    result = run(study, snakemake=True)
+    assert result.absent == []
+    assert set(result.ran) == set(jobs) - {job.id for job in outlived}
+    assert exit_code(result) == ExitCode.DONE
 
 
 def test_results_are_linked_again_when_only_bookkeeping_was_lost(study: FakeStudy) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 LOCKS = Path(".work/locks")
 SCRATCH = "AFTERGLOW_SCRATCH"
@@ -23,19 +24,33 @@ def alone(root: Path, key: str) -> Iterator[None]:
     and then finds the result in the store. The lock falls with its process, however that ends;
     a file system without locks does without.
     """
-    path = root / LOCKS / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError as error:
-            sys.stderr.write(f"warning: the study's file system has no locks ({error.strerror})\n")
+    with _held(root / LOCKS / key) as stream:
         try:
             yield
         finally:
             # By name, since a child that a stage left behind would else hold on.
             with suppress(OSError):
                 fcntl.flock(stream, fcntl.LOCK_UN)
+
+
+def _held(path: Path) -> TextIO:
+    """Return a locked file that still stands under its name.
+
+    A new run clears away the locks of dead processes; who opened one just before would else hold
+    a file that nobody else ever sees.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            sys.stderr.write(f"warning: the study's file system has no locks ({error.strerror})\n")
+            return stream
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                return stream
+        stream.close()
 
 
 def began(root: Path, key: str) -> bool:
