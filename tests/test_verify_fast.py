@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from afterglow.provenance import checkpoint, coverage, trust, vouched
 from afterglow.provenance.audit import verify
 from afterglow.provenance.checkpoint import HEAD, check_checkpoints
+from afterglow.provenance.file_stats import LookAside, json_files
 from fake_study import FakeStudy, finish_in_process, make_fake_study
 
 RECORD = "ledger/records/*.json"
@@ -118,7 +120,7 @@ CHECKPOINT = "ledger/checkpoints/*.json"
 MUTATIONS = [
     *((OUTPUT, change) for change in (edit, touch, delete, stray)),
     *((OUTPUT, change) for change in (link_elsewhere, break_link, make_folder)),
-    *((RECORD, change) for change in (forge, touch, delete, stray)),
+    *((RECORD, change) for change in (forge, touch, delete, stray, break_link, make_folder)),
     *((STATE, change) for change in (other_status, touch, delete)),
     *((CHECKPOINT, change) for change in (other_leaf, touch, delete)),
 ]
@@ -210,3 +212,35 @@ def assert_same(text: bytes, *, regular: bool | None) -> None:
         assert lines[0] | {"leaves": None} == expected[0] | {"leaves": None}
         assert np.array_equal(lines[1].keys, expected[1].keys)
         assert np.array_equal(lines[1].digests, expected[1].digests)
+
+
+NAMES = st.lists(
+    st.text("ab0é.", min_size=1, max_size=66).map(lambda stem: f"{stem}.json"), max_size=8
+)
+
+
+@given(names=NAMES, digests=st.integers(0, 3))
+def test_a_look_aside_sees_what_a_look_from_here_sees(names: list[str], digests: int) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for number, name in enumerate([*names, *(f"{n:064x}.json" for n in range(digests))]):
+            (folder / name).write_bytes(bytes(number))
+        (folder / "other.txt").touch()
+        (folder / "gone.json").symlink_to("nowhere")
+        here, tokens = json_files(folder)
+        with LookAside(folder) as look:
+            stems, aside = look.result()
+        with LookAside(folder / "absent") as look:
+            assert [len(column) for column in look.result()] == [0, 0]
+    seen = {
+        (stem.decode() + ".json", *row) for stem, row in zip(stems, aside.tolist(), strict=True)
+    }
+    assert seen == {(name, *row) for name, row in zip(here, tokens.tolist(), strict=True)}
+
+
+def test_a_look_aside_that_is_killed_is_made_from_here(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    with LookAside(tmp_path) as look:
+        look._process.kill()
+        stems, tokens = look.result()
+    assert (stems.tolist(), tokens.shape) == ([b"a"], (1, 3))

@@ -18,6 +18,7 @@ from afterglow.cli.driver import RunResult, Selection, exit_code, plan_study, ru
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
 from afterglow.provenance.dag import load_dag
+from afterglow.provenance.digest import value_digest
 from afterglow.provenance.leaves import leaves_of
 from afterglow.provenance.lineage import Walk
 from afterglow.provenance.places import JobId
@@ -301,6 +302,11 @@ def test_a_killed_job_leaves_the_tables_and_is_resumed(study: FakeStudy) -> None
         ("dsc", "s2", "20190305"), ("features", "s2", "20190305"), ("report", "s2", "20190305"),
     }  # fmt: skip
     assert verify(study.load(), deep=True) == []
+
+
+def test_a_key_is_the_digest_of_all_its_parts(study: FakeStudy) -> None:
+    for job in load_dag(study.load()).jobs.values():
+        assert job.key == value_digest({**job.parts, "unit": job.unit})
 
 
 @pytest.mark.parametrize("noted", ["incomplete", "other keys"])

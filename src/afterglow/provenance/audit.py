@@ -12,7 +12,7 @@ from afterglow.provenance.catalog import short_id
 from afterglow.provenance.checkpoint import check_checkpoints
 from afterglow.provenance.dag import Dag, load_dag
 from afterglow.provenance.digest import file_digest
-from afterglow.provenance.file_stats import TOKEN
+from afterglow.provenance.file_stats import TOKEN, LookAside
 from afterglow.provenance.job import State
 from afterglow.provenance.lookup import rows
 from afterglow.provenance.places import TICKETS, JobId
@@ -26,7 +26,7 @@ from afterglow.provenance.results import compare_results
 from afterglow.provenance.settled import Settled, all_states, split_states
 from afterglow.provenance.signing import check_signatures
 from afterglow.provenance.trust import Digests
-from afterglow.provenance.vouched import faults
+from afterglow.provenance.vouched import faults, look_at_records
 
 FindingClass = Literal["TAMPERED", "MISSING", "UNTRACKED", "ORPHAN", "STALE"]
 
@@ -57,22 +57,29 @@ def verify(study: Study, *, deep: bool = False) -> list[Finding]:
         Sorted; empty where all is as recorded.
     """
     root = study.out
-    # First, since it holds a million digests for a moment; plan and states stay for the rest.
-    findings = list(_ledger(root, deep=deep))
-    digests, dag = Digests(root, deep=deep), load_dag(study)
-    states, settled = all_states(root) if deep else split_states(root)
-    findings.extend(_results(root, states, settled, digests))
-    for state in states:
-        findings.extend(_state(dag, state, digests))
-    for job, key in settled.jobs.items():
-        findings.extend(_place(dag, job, key))
-    findings.extend(_manifests(dag))
+    # The million files of a ledger take as long as all the rest, and only wait for the disk.
+    with look_at_records(root) as look:
+        findings = list(_planned(study, deep=deep))
+        findings.extend(_ledger(root, look, deep=deep))
     for path, detail in check_signatures(root, study.ledger.public_key):
         findings.append(
             Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
         )
-    digests.save()
     return sorted(set(findings), key=lambda f: (f.kind, f.path, f.detail))
+
+
+def _planned(study: Study, *, deep: bool) -> Iterator[Finding]:
+    """Compare states, results and manifests with the plan and with each other."""
+    root = study.out
+    digests, dag = Digests(root, deep=deep), load_dag(study)
+    states, settled = all_states(root) if deep else split_states(root)
+    yield from _results(root, states, settled, digests)
+    for state in states:
+        yield from _state(dag, state, digests)
+    for job, key in settled.jobs.items():
+        yield from _place(dag, job, key)
+    yield from _manifests(dag)
+    digests.save()
 
 
 def verify_json(findings: list[Finding]) -> dict[str, Any]:
@@ -128,12 +135,12 @@ def _output(
         yield Finding("TAMPERED", path, key, f"sha256 differs from the recorded {digest[:12]}")
 
 
-def _ledger(root: Path, *, deep: bool) -> Iterator[Finding]:
+def _ledger(root: Path, look: LookAside, *, deep: bool) -> Iterator[Finding]:
     wrong, covered = check_checkpoints(root, deep=deep)
     for path, detail in wrong:
         yield Finding("TAMPERED", path.relative_to(root).as_posix(), None, f"checkpoint: {detail}")
     at_work = {path.stem for path in (root / TICKETS).glob("*.json")}
-    for key, fault in faults(root, covered, deep=deep):
+    for key, fault in faults(root, covered, look, deep=deep):
         where = record_path(root, key).relative_to(root).as_posix()
         if fault == "missing":
             yield Finding("MISSING", where, key, "record that a checkpoint covers")

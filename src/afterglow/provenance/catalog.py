@@ -89,11 +89,11 @@ def outputs_of(root: Path, keys: Iterable[str]) -> pa.Table:
     parts: list[pa.Table] = []
     segments = _segments(root)
     for segment, standing in zip(segments, _standing_in(segments), strict=True):
-        mine = wanted[np.isin(wanted, standing)]
+        mine = wanted[lookup.are_among(wanted, standing)]
         with pq.ParquetFile(segment / "outputs.parquet") as file:
             # In pieces: what is not wanted never stands in memory as a whole.
             pieces = map(file.read_row_group, range(file.num_row_groups))
-            parts += [lookup.chosen(p, np.isin(numbers(p, "id"), mine)) for p in pieces]
+            parts += [lookup.chosen(p, lookup.are_among(numbers(p, "id"), mine)) for p in pieces]
     return _stacked(_schemas()["outputs"], parts)
 
 
@@ -297,7 +297,9 @@ def _merge(root: Path) -> None:
         parts = []
         for order, segment in enumerate(segments):
             table = lookup.read(segment / f"{name}.parquet")
-            parts.append(lookup.chosen(table, np.isin(numbers(table, owner), standing[order])))
+            parts.append(
+                lookup.chosen(table, lookup.are_among(numbers(table, owner), standing[order]))
+            )
         write_table(pa.concat_tables(parts).sort_by(column), scratch / f"{name}.parquet")
     scratch.replace(root / CATALOG / f"{int(segments[-1].name) + 1:06d}")
     for segment in segments:
@@ -310,6 +312,6 @@ def _standing_in(segments: list[Path]) -> list[Ids]:
     standing: list[Ids] = []
     for segment in reversed(segments):
         ids = numbers(lookup.read(segment / "records.parquet", ["id"]), "id")
-        standing.append(ids[~np.isin(ids, later)])
+        standing.append(ids[~lookup.are_among(ids, later)])
         later = np.concatenate([later, ids])
     return standing[::-1]

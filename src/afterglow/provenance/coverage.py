@@ -38,7 +38,7 @@ class Leaves:
     keys: Texts
     digests: Texts
 
-    def at(self, rows: NDArray[Any]) -> Leaves:
+    def at(self, rows: NDArray[Any] | slice) -> Leaves:
         """Return some of the rows."""
         return Leaves(self.keys[rows], self.digests[rows])
 
@@ -103,6 +103,8 @@ def find(sorted_keys: Texts, wanted: Texts) -> NDArray[np.int64]:
     """Return where each key stands among sorted ones, -1 where it does not."""
     if not len(sorted_keys):
         return np.full(len(wanted), -1, dtype=np.int64)
+    if len(sorted_keys) == len(wanted) and (sorted_keys == wanted).all():
+        return np.arange(len(wanted), dtype=np.int64)
     spot = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)
     return np.where(sorted_keys[spot] == wanted, spot, -1).astype(np.int64)
 

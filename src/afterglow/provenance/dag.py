@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from afterglow.config import Section, Study
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.closure import cached_code_digests
-from afterglow.provenance.digest import canonical_json, fields_digest, file_digest, value_digest
+from afterglow.provenance.digest import canonical_json, file_digest, value_digest
 from afterglow.provenance.places import ABSENT, PLAN, TICKETS, JobId
 from afterglow.provenance.records import state_path, unit_name, write_atomically
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, Stage
@@ -74,6 +75,39 @@ def read_ticket(root: Path, key: str) -> PlannedJob | None:
     return PlannedJob(**values)
 
 
+@dataclass(frozen=True)
+class KeyText:
+    """The canonical JSON of a job's parts but for what is its own: a plan asks for thousands.
+
+    Attributes
+    ----------
+    before, between, after : str
+        What stands before the job's data, between that and its unit, and after its upstream keys.
+    """
+
+    before: str
+    between: str
+    after: str
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Any]) -> KeyText:
+        """Return the text of the parts that jobs share: all but data, unit and upstream."""
+        text = {name: f'"{name}":{canonical_json(value)}' for name, value in parts.items()}
+        return cls(
+            f"{{{text['code']},{text['config']}",
+            f"{text['libraries']},{text['stage']}",
+            f"{text['version']}}}",
+        )
+
+    def digest(self, data: Mapping[str, Any], unit: str, upstream: Mapping[str, str]) -> str:
+        """Return the `value_digest` of all parts; units and stages need no escapes in JSON."""
+        keys = ",".join([f'"{name}":"{upstream[name]}"' for name in sorted(upstream)])
+        own = f'"data":{canonical_json(data) if data else "{}"}'
+        named = f'"unit":"{unit}","upstream":{{{keys}}}'
+        text = f"{self.before},{own},{self.between},{named},{self.after}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
 class Dag:
     """All jobs of a study in an order in which they can run.
 
@@ -95,7 +129,8 @@ class Dag:
         # Reading what is installed costs milliseconds a name: once a stage, not once a job.
         self._libraries = {s.name: library_versions(s.libraries) for s in STAGES.values()}
         self._file_digests: dict[Path, str] = {}
-        self._shared_parts: dict[tuple[str, str | None], tuple[dict[str, Any], dict[str, str]]] = {}
+        self._shared_parts: dict[tuple[str, str | None], tuple[dict[str, Any], KeyText]] = {}
+        self._names: dict[JobId, str] = {}
         check_pins(study)
         for subject, subject_rows in self.subjects.items():
             self._add_subject(subject, subject_rows)
@@ -191,21 +226,17 @@ class Dag:
         extra: Mapping[str, Any],
     ) -> None:
         subject, session, center = unit
-        shared, fields = self._shared(stage, center)
-        own = {
-            "data": dict(extra),
-            "upstream": {
-                "/".join((s, unit_name(a, b))): self.jobs[s, a, b].key for s, a, b in upstream
-            },
-        }
-        named = {**own, "unit": unit_name(subject, session)}
-        key = fields_digest({**fields, **{n: canonical_json(value) for n, value in named.items()}})
-        parts = {**shared, **own}
+        shared, text = self._shared(stage, center)
+        named = unit_name(subject, session)
+        keys = {self._names[job_id]: self.jobs[job_id].key for job_id in upstream}
+        key = text.digest(dict(extra), named, keys)
+        parts = {**shared, "data": dict(extra), "upstream": keys}
         job = PlannedJob(stage.name, subject, session, center, upstream, files, parts, key)
         self.jobs[job.id] = job
+        self._names[job.id] = f"{stage.name}/{named}"
 
-    def _shared(self, stage: Stage, center: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the parts that all jobs of a stage at a center share, and each as JSON."""
+    def _shared(self, stage: Stage, center: str | None) -> tuple[dict[str, Any], KeyText]:
+        """Return the parts that all jobs of a stage at a center share, and as text."""
         place = stage.name, center
         if place not in self._shared_parts:
             code = self._code[stage.name]
@@ -216,8 +247,7 @@ class Dag:
                 "libraries": self._libraries[stage.name],
                 "config": self._config(stage, center),
             }
-            fields = {name: canonical_json(value) for name, value in parts.items()}
-            self._shared_parts[place] = parts, fields
+            self._shared_parts[place] = parts, KeyText.of(parts)
         return self._shared_parts[place]
 
     def _config(self, stage: Stage, center: str | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import tokenize
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +51,6 @@ def value_digest(value: Any) -> str:
     True
     """
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def fields_digest(fields: Mapping[str, str]) -> str:
-    """Return the :func:`value_digest` of a mapping whose values are canonical JSON already.
-
-    Names are plain words, which JSON only quotes.
-
-    Examples
-    --------
-    >>> fields_digest({"b": "[1,2]", "a": '"x"'}) == value_digest({"a": "x", "b": [1, 2]})
-    True
-    """
-    inside = ",".join(f'"{name}":{fields[name]}' for name in sorted(fields))
-    return hashlib.sha256(f"{{{inside}}}".encode()).hexdigest()
 
 
 def token_digest(source: str) -> str:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from afterglow.provenance.catalog import columns_of
 from afterglow.provenance.coverage import Leaves, Texts, find, latest_rows
 from afterglow.provenance.digest import file_digest
-from afterglow.provenance.file_stats import TOKEN, Tokens, json_files
+from afterglow.provenance.file_stats import TOKEN, LookAside, Tokens
 from afterglow.provenance.lookup import numbers, texts
 from afterglow.provenance.records import RECORDS, record_path
 
 Fault = Literal["missing", "differs", "unvouched"]
+
+# Rows at a time: a million keys need no second copy then.
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,31 @@ class Standing:
     tokens: Tokens
 
 
-def standing_records(root: Path) -> Standing:
-    """Return every record file as it stands now, at the cost of one look at each."""
-    names, tokens = json_files(root / RECORDS)
-    # In the bytes of the file system: not every name is text.
-    keys = np.array([n[:-5].encode(errors="surrogateescape") for n in names], dtype=np.bytes_)
+@dataclass(frozen=True)
+class Catalogued(Standing):
+    """Records as they were catalogued, and the digests of what they held then."""
+
+    digests: Texts
+
+
+_NO_TEXTS = np.empty(0, dtype=np.bytes_)
+_NOTHING = Catalogued(_NO_TEXTS, np.empty((0, 3), dtype=np.int64), _NO_TEXTS)
+
+
+def look_at_records(root: Path) -> LookAside:
+    """Begin one look at every record file."""
+    return LookAside(root / RECORDS)
+
+
+def _standing(look: LookAside) -> Standing:
+    keys, tokens = look.result()
     order = np.argsort(keys)
     return Standing(keys[order], tokens[order])
 
 
-def faults(root: Path, covered: Leaves, *, deep: bool) -> Iterator[tuple[str, Fault]]:
+def faults(
+    root: Path, covered: Leaves, look: LookAside, *, deep: bool
+) -> Iterator[tuple[str, Fault]]:
     """Yield every record that is not as the checkpoints have it, with what is wrong.
 
     Parameters
@@ -47,40 +65,57 @@ def faults(root: Path, covered: Leaves, *, deep: bool) -> Iterator[tuple[str, Fa
         The study's ``out``.
     covered : Leaves
         What the checkpoints vouch for, sorted by key.
+    look : LookAside
+        At the records, begun before.
     deep : bool
         Hash every record; else only those that moved since they were catalogued.
     """
-    keys, digests = covered.keys, covered.digests
-    now = standing_records(root)
-    place = find(now.keys, keys)
-    for key in keys[place < 0]:
-        yield key.decode(), "missing"
-    there = np.flatnonzero(place >= 0)
-    if not deep:
-        same, told = _unmoved(root, keys[there], now.tokens[place[there]])
-        for key in keys[there[same]][told != digests[there[same]]]:
+    then = _catalogued(root) if not deep else _NOTHING
+    now = _standing(look)
+    told = _told_of(covered.keys, now, then)
+    for rows in _blocks(len(told)):
+        part, at = covered.at(rows), told[rows]
+        same = at >= 0
+        for key in part.keys[same][then.digests[at[same]] != part.digests[same]]:
             yield key.decode(), "differs"
-        there = np.delete(there, same)
-    for key, digest in zip(keys[there], digests[there], strict=True):
-        if file_digest(record_path(root, key.decode())) != digest.decode():
-            yield key.decode(), "differs"
-    for key in now.keys[find(keys, now.keys) < 0]:
-        yield os.fsdecode(key), "unvouched"
+    for row in np.flatnonzero(told < 0):
+        key = covered.keys[row].decode()
+        fault = _fault(record_path(root, key), covered.digests[row].decode())
+        if fault:
+            yield key, fault
+    for row in np.flatnonzero(find(covered.keys, now.keys) < 0):
+        yield os.fsdecode(now.keys[row]), "unvouched"
 
 
-def _unmoved(root: Path, keys: Texts, tokens: Tokens) -> tuple[NDArray[np.int64], Texts]:
-    """Return which records have the size, time and inode that were catalogued, and the digest."""
-    spot = _catalogued(root, keys)
-    then = columns_of(root, "records", list(TOKEN))
-    known = np.stack([numbers(then, name) for name in TOKEN], axis=1)
-    rows = np.flatnonzero(spot >= 0)
-    rows = rows[(tokens[rows] == known[spot[rows]]).all(axis=1)]
-    return rows, texts(columns_of(root, "records", ["digest"]), "digest")[spot[rows]]
+def _told_of(keys: Texts, now: Standing, then: Catalogued) -> NDArray[np.int64]:
+    """Return the row of the catalog that tells what each record holds; -1 where the file moved."""
+    here, told = find(now.keys, keys), find(then.keys, keys)
+    both = np.flatnonzero((here >= 0) & (told >= 0))
+    moved = (now.tokens[here[both]] != then.tokens[told[both]]).any(axis=1)
+    told[both[moved]] = -1
+    told[here < 0] = -1
+    return told
 
 
-def _catalogued(root: Path, keys: Texts) -> NDArray[np.int64]:
-    """Return the row of the catalog that tells of each key last, -1 where none does."""
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
+
+
+def _fault(path: Path, digest: str) -> Fault | None:
+    """Open a record; it may have come since the look, and a folder in its place is none."""
+    try:
+        return None if file_digest(path) == digest else "differs"
+    except OSError:
+        return "missing"
+
+
+def _catalogued(root: Path) -> Catalogued:
+    """Return what the catalog tells last of each record."""
     told = texts(columns_of(root, "records", ["key"]), "key")
     rows = latest_rows(told)
-    # The row after the last one is what a key that is not found, at -1, refers to.
-    return np.append(rows, -1)[find(told[rows], keys)]
+    keys = told[rows]
+    del told
+    then = columns_of(root, "records", list(TOKEN))
+    tokens = np.stack([numbers(then, name)[rows] for name in TOKEN], axis=1)
+    digests = texts(columns_of(root, "records", ["digest"]), "digest")[rows]
+    return Catalogued(keys, tokens, digests)
