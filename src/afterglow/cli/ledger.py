@@ -42,6 +42,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compare every file with the ledger."""
+    # Columns of a million rows come and go: the default pool keeps what they leave behind.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from afterglow.cli.show import show_findings
     from afterglow.provenance.audit import verify as audit
     from afterglow.provenance.audit import verify_json

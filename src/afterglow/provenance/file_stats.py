@@ -71,11 +71,14 @@ class LookAside:
         told, _ = self._process.communicate()
         if self._process.returncode == 0:
             start = told.index(b"\n") + 1
-            numbers = np.frombuffer(told, np.int64, 3 * int(told[:start]), start)
-            return _stems(told[start + numbers.nbytes :]), numbers.reshape(-1, 3)
+            # Copied, so that the rest need not stay.
+            numbers = np.frombuffer(told, np.int64, 3 * int(told[:start]), start).copy()
+            names = told[start + numbers.nbytes :]
+            del told
+            return _stems(names), numbers.reshape(-1, 3)
         # The folder is absent or cannot be read, or the other process was killed: look from here.
-        names, found = json_files(self._folder)
-        return _stems(b"".join(os.fsencode(name) + b"/" for name in names)), found
+        there, found = json_files(self._folder)
+        return _stems(b"".join(os.fsencode(name) + b"/" for name in there)), found
 
 
 def _stems(names: bytes) -> Texts:

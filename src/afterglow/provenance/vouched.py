@@ -70,8 +70,8 @@ def faults(
     deep : bool
         Hash every record; else only those that moved since they were catalogued.
     """
-    then = _catalogued(root) if not deep else _NOTHING
     now = _standing(look)
+    then = _catalogued(root) if not deep else _NOTHING
     told = _told_of(covered.keys, now, then)
     for rows in _blocks(len(told)):
         part, at = covered.at(rows), told[rows]
