@@ -7,9 +7,11 @@
 `prepare` renders two sessions of a phantom patient: T1w 1 mm isotropic before and after contrast,
 FLAIR 1 mm isotropic, DSC 128 x 128 x 25 with 80 frames, DCE 192 x 192 x 40 with 65 frames, five
 flip angles. `run` sends the second session through the stage's own functions (with registration
-over time to the first) and prints wall-clock seconds by step, peak memory, and errors against the
-phantom's truth. `ants` does the same registrations with ANTsPy's default settings; its frame-wise
-motion correction is timed on a few frames and scaled to all, because it takes too long otherwise.
+over time to the first) and prints CPU seconds by step, seconds in all, peak memory, and errors
+against the phantom's truth. `ants` does the same registrations with ANTsPy's default settings and
+one thread; its frame-wise motion correction is timed on a few frames and scaled to all, because it
+takes too long otherwise. Every step that is done is kept in FOLDER/ants.json, so that `ants` can be
+cut off and started again.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ SIZES: dict[str, tuple[tuple[int, int, int], tuple[float, float, float], int]] =
     "dce": ((192, 192, 40), (1.25, 1.25, 3.0), 65),
     "dsc": ((128, 128, 25), (1.8, 1.8, 5.0), 80),
 }
+SERIES = {"pre": "T1w", "flair": "FLAIR", "dsc": "dsc", "dce": "dce"}
 # Functions that do not contain one another, as profiled: module, name, what it is.
 STEPS = (
     ("images", "load_nifti", "reading images"),
@@ -130,7 +133,7 @@ def stage(folder: Path, out: Path) -> dict[str, Any]:
     entries: dict[str, Any] = {name: {"path": p} for name, p in truth["1 files"].items()}
     entries["vfa"] = [e for name, e in entries.items() if name.startswith("vfa")]
     bids = {"series": entries, "reference": "T1w_ce"}
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.process_time)
     start = time.perf_counter(), time.process_time()
     profile.enable()
     anatomy, summary = run_structural(store, bids, settings, 1)
@@ -181,10 +184,9 @@ def errors(truth: dict[str, Any], transforms: dict[str, Any]) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     points = rng.uniform(-75, 75, (4000, 3))
     points = points[np.linalg.norm(points, axis=1) < 75] + [0.0, -18.0, 8.0]
-    names = {"pre": "T1w", "flair": "FLAIR", "dsc": "dsc", "dce": "dce"}
     here = np.array(truth["1 T1w_ce"])
     result = {}
-    for name, series in names.items():
+    for name, series in SERIES.items():
         there = np.array(truth[f"1 {series}"])
         if f"1 {series} poses" in truth:
             six, _, still = truth[f"1 {series} poses"]
@@ -205,7 +207,7 @@ def errors(truth: dict[str, Any], transforms: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_ants(folder: Path, frames: int) -> dict[str, Any]:
-    """Do the same registrations with ANTsPy as it comes."""
+    """Do the same registrations with ANTsPy as it comes; what is done already is not done again."""
     import ants
 
     from afterglow.anat.engine import to_ants
@@ -213,46 +215,61 @@ def plain_ants(folder: Path, frames: int) -> dict[str, Any]:
     from afterglow.anat.transforms import invert, read_itk
 
     truth = json.loads((folder / "truth.json").read_text())
-    files = truth["1 files"]
-    read = {name: ants.image_read(str(folder / path)) for name, path in files.items()}
-    steps: dict[str, float] = {}
-    matrices: dict[str, Any] = {}
+    files = {name: str(folder / path) for name, path in truth["1 files"].items()}
+    kept = folder / "ants.json"
+    done: dict[str, Any] = {"steps": {}, "matrices": {}}
+    if kept.exists():
+        done = json.loads(kept.read_text())
+    even = str(folder / "ants_T1w.nii.gz")
 
-    def timed(words: str, work: Callable[[], Any], scale: float = 1.0) -> Any:
-        start = time.perf_counter()
-        result = work()
-        steps[words] = scale * (time.perf_counter() - start)
-        print(f"    {words:40s} {steps[words]:8.1f} s", flush=True)
-        return result
+    def timed(words: str, work: Callable[[], dict[str, Any]], scale: float = 1.0) -> None:
+        if words in done["steps"]:
+            return
+        start = time.process_time()
+        done["matrices"] |= work()
+        done["steps"][words] = scale * (time.process_time() - start)
+        kept.write_text(json.dumps(done))
+        print(f"    {words:48s} {done['steps'][words]:8.1f} s", flush=True)
 
-    t1w = timed("N4 of the T1w", lambda: ants.n4_bias_field_correction(read["T1w_ce"]))
-    targets = {"pre": read["T1w"], "flair": read["FLAIR"]}
+    def bias() -> dict[str, Any]:
+        ants.image_write(ants.n4_bias_field_correction(ants.image_read(files["T1w_ce"])), even)
+        return {}
+
+    def motion(name: str) -> dict[str, Any]:
+        series = ants.image_read(files[name])
+        part = ants.from_numpy(series.numpy()[..., :frames], spacing=series.spacing)
+        ants.motion_correction(part)
+        return {}
+
+    def rigid(name: str) -> dict[str, Any]:
+        moving = ants.image_read(files[SERIES[name]])
+        if moving.dimension == 4:
+            moving = moving.get_average_of_timeseries()
+        found = ants.registration(ants.image_read(even), moving, "Rigid", random_seed=1)
+        return {f"{name}_to_T1w": invert(read_itk(found["fwdtransforms"][0])).tolist()}
+
+    def over_time() -> dict[str, Any]:
+        first = ants.image_read(str(folder / truth["0 files"]["T1w_ce"]))
+        found = ants.registration(ants.image_read(even), first, "Rigid", random_seed=1)
+        return {"T1w_to_reference": read_itk(found["fwdtransforms"][0]).tolist()}
+
+    def template() -> dict[str, Any]:
+        t1 = load_template().t1
+        fixed = to_ants(t1.values, t1.affine, ants)
+        ants.registration(fixed, ants.image_read(even), "SyN", random_seed=1)
+        return {}
+
+    timed("N4 of the T1w", bias)
+    for name in SERIES:
+        timed(f"{name} to T1w, Rigid", lambda name=name: rigid(name))
+    timed("over time, Rigid", over_time)
+    timed("T1w to MNI152 (2 mm), SyN", template)
     for name in ("dsc", "dce"):
-        count = read[name].shape[3]
-        part = ants.from_numpy(read[name].numpy()[..., :frames])
-        part.set_spacing(read[name].spacing)
-        timed(
-            f"motion of {name.upper()} ({frames} frames, scaled to {count})",
-            lambda part=part: ants.motion_correction(part),
-            count / frames,
-        )
-        targets[name] = read[name].get_average_of_timeseries()
-    for name, moving in targets.items():
-        found = timed(
-            f"Rigid, {name} to T1w",
-            lambda moving=moving: ants.registration(t1w, moving, "Rigid", random_seed=1),
-        )
-        matrices[f"{name}_to_T1w"] = invert(read_itk(found["fwdtransforms"][0]))
-    first = ants.image_read(str(folder / truth["0 files"]["T1w_ce"]))
-    found = timed("Rigid, over time", lambda: ants.registration(t1w, first, "Rigid", random_seed=1))
-    matrices["T1w_to_reference"] = read_itk(found["fwdtransforms"][0])
-    template = load_template().t1
-    fixed = to_ants(template.values, template.affine, ants)
-    timed(
-        "SyN, T1w to MNI152 (2 mm)",
-        lambda: ants.registration(fixed, t1w, "SyN", random_seed=1),
-    )
-    return {"wall": sum(steps.values()), "steps": steps} | errors(truth, matrices)
+        count = SIZES[name][2]
+        words = f"motion of {name} ({frames} frames, scaled to {count})"
+        timed(words, lambda name=name: motion(name), count / frames)
+    took = {"cpu": sum(done["steps"].values()), "steps": done["steps"]}
+    return took | errors(truth, done["matrices"])
 
 
 def report(found: dict[str, Any]) -> None:

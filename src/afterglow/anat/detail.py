@@ -1,4 +1,4 @@
-"""Whether two anatomical images show the same head down to its sulci.
+"""Whether two images show the same head down to its sulci.
 
 Heads of two people share their ventricles and outline, so that a rigid registration of one onto the
 other is a clear maximum of similarity all the same. What they do not share falls out of step within
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-_FINE_MM, _BAND_MM, _WINDOW = 2.0, 6.0, 5
+_FINE_MM, _WINDOW = 2.0, 5
 _LEAST = 500
 
 
@@ -33,6 +33,7 @@ def sharpness(
     mm: float,
     *,
     same_contrast: bool,
+    band_mm: float = 6.0,
 ) -> float:
     """Return by what factor similarity falls with a shift of one working voxel.
 
@@ -52,9 +53,12 @@ def sharpness(
     mm : float
         Working voxel size, and the shift.
     same_contrast : bool
-        Compare details (what differs from the surroundings of 6 mm) by their mean squared
-        correlation in windows of 5 voxels, and its mean over the shifts. Where contrasts differ,
-        normalized mutual information is compared with the largest after a shift.
+        Compare details (what differs from the surroundings) by their mean squared correlation in
+        windows of 5 voxels, and its mean over the shifts; a detail may be bright in one image and
+        dark in the other. Otherwise normalized mutual information is compared with the largest
+        after a shift.
+    band_mm : float
+        Standard deviation of the surroundings.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def sharpness(
         return float("inf")
     pair = [average(source.values, source.affine, *grid), np.asarray(small.values, np.float32)]
     measure = _local_correlation if same_contrast else _information
-    a, b = [_band(v, where, zooms) for v in pair] if same_contrast else pair
+    a, b = [_band(v, where, band_mm / zooms) for v in pair] if same_contrast else pair
     moved = [
         measure(a, np.roll(b, step, axis), where & np.roll(where, step, axis))
         for axis in axes
@@ -85,13 +89,12 @@ def _information(a: Floats, b: Floats, where: NDArray[np.bool_]) -> float:
     return nmi(a[where], b[where])
 
 
-def _band(values: Floats, where: NDArray[np.bool_], zooms: NDArray[np.float64]) -> Floats:
+def _band(values: Floats, where: NDArray[np.bool_], sigma: NDArray[np.float64]) -> Floats:
     """Return what differs from the surroundings, inside the region; bright vessels are clipped."""
     from scipy import ndimage
 
     inside = where.astype(np.float32)
     clipped = np.clip(values, 0.0, np.percentile(values[where], 99.0))
-    sigma = _BAND_MM / zooms
     weight = ndimage.gaussian_filter(inside, sigma, truncate=2.0)
     around = ndimage.gaussian_filter(clipped * inside, sigma, truncate=2.0)
     return np.asarray((clipped - around / np.maximum(weight, 1e-3)) * inside, np.float32)

@@ -70,13 +70,15 @@ def _process(
 ) -> dict[str, Any]:
     rough = motion.roughly(series, settings)
     matrix = _register(anatomy, kind, rough.target, settings, threads)
-    trusted = anatomy.good and _judged(anatomy, rough.target, matrix, settings).verdict != "fail"
+    trusted = (
+        anatomy.good and _judged(anatomy, kind, rough.target, matrix, settings).verdict != "fail"
+    )
     tissues = _tissues_on(anatomy, series, matrix) if trusted else None
     moved = motion.estimate(rough, settings, tissues)
     corrected = motion.correct(series, moved)
     target = series.like(corrected[..., ~moved.censored].mean(axis=3, dtype=np.float64))
     matrix = _refined(anatomy, kind, target, matrix, settings, settings.refine_points)
-    good = store.judge(f"{kind}_to_T1w", _judged(anatomy, target, matrix, settings))
+    good = store.judge(f"{kind}_to_T1w", _judged(anatomy, kind, target, matrix, settings))
     figures.motion(moved, store.figure(f"motion{kind.upper()}"))
     block: dict[str, Any] = {
         "moco": store.save(
@@ -165,9 +167,14 @@ def _refined(
 
 
 def _judged(
-    anatomy: Anatomy, target: Volume, matrix: NDArray[np.float64], settings: AnatConfig
+    anatomy: Anatomy,
+    kind: Kind,
+    target: Volume,
+    matrix: NDArray[np.float64],
+    settings: AnatConfig,
 ) -> quality.Verdict:
     brain = average(anatomy.brain.values, anatomy.brain.affine, target.shape, target.affine, matrix)
+    back = invert(matrix)
     return quality.registration(
         target,
         anatomy.t1w,
@@ -175,6 +182,7 @@ def _judged(
         target.like(brain > 0.5),
         settings,
         mirrored=anatomy.plane.mirror() @ matrix,
+        more=quality.fine_match(kind, anatomy.t1w, target, back, anatomy.inside, settings),
     )
 
 

@@ -61,11 +61,14 @@ class Target:
     steep: Floats | None = None
 
 
-def smooth(values: NDArray[Any], affine: Floats) -> NDArray[np.float32]:
-    """Smooth an image so that Gauss-Newton reaches a few millimetres and noise weighs little."""
+def smooth(values: NDArray[Any], affine: Floats, least: float = 0.0) -> NDArray[np.float32]:
+    """Smooth an image so that Gauss-Newton reaches a few millimetres and noise weighs little.
+
+    The width is at least ``least`` voxels along every axis.
+    """
     from scipy import ndimage
 
-    sigma = _SMOOTH_MM / voxel_sizes(affine)
+    sigma = np.maximum(_SMOOTH_MM / voxel_sizes(affine), least)
     return np.asarray(ndimage.gaussian_filter(np.asarray(values, np.float32), sigma, truncate=3.0))
 
 

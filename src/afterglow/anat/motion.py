@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _MODES = 3
 _FIRST_THINNED = 3
 _SLOPE_MM = 70.0
+# Of a voxel. Interpolation between slices that are sharper than they are thick follows the grid.
+_LEAST_SIGMA = 0.6
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,11 @@ def estimate(
         ``GM``, ``WM``, ``CSF`` fractions on the grid of the series.
     """
     affine = rough.series.affine
-    mean = smooth(rough.target.values, affine)
+    mean = smooth(rough.target.values, affine, _LEAST_SIGMA)
     if tissues is None:
         modes, steep = _modes(rough), None
     else:
-        maps = [smooth(values, affine) for values in _changing(tissues, affine)]
+        maps = [smooth(values, affine, _LEAST_SIGMA) for values in _changing(tissues, affine)]
         modes = np.stack([m[tuple(rough.points.T)] for m in maps], axis=1).astype(np.float64)
         steep = np.stack([world_gradient(mean * m, affine, rough.points).T for m in maps], axis=2)
     target = make_target(affine, mean, rough.points, modes, steep)
@@ -154,16 +156,17 @@ def estimate(
 def _changing(
     tissues: Mapping[str, NDArray[np.float32]], affine: Floats
 ) -> list[NDArray[np.float32]]:
-    """Return what may change by itself: tissues, the rest of the head, matter from side to side.
+    """Return what may change by itself: tissues, the rest of the head, matter from place to place.
 
-    The amplitude of grey and white matter may vary linearly with the position.
+    The amplitude of grey and white matter may vary with the position and its products.
     """
     grey, white, liquor = (np.asarray(tissues[c], np.float32) for c in ("GM", "WM", "CSF"))
     rest = 1.0 - np.clip(grey + white + liquor, 0.0, 1.0)
     shape = grey.shape
     index = np.indices(shape).reshape(3, -1).T - (np.array(shape) - 1) / 2
     axes = (index @ affine[:3, :3].T / _SLOPE_MM).T.reshape(3, *shape).astype(np.float32)
-    return [grey, white, liquor, rest, *(m * axis for m in (grey, white) for axis in axes)]
+    products = [axes[i] * axes[j] for i in range(3) for j in range(i, 3)]
+    return [grey, white, liquor, rest, *(m * v for m in (grey, white) for v in (*axes, *products))]
 
 
 def correct(series: Volume, motion: Motion) -> NDArray[np.float32]:
@@ -186,7 +189,8 @@ def correct(series: Volume, motion: Motion) -> NDArray[np.float32]:
 
 
 def _smoothed(series: Volume) -> list[NDArray[np.float32]]:
-    return [smooth(series.values[..., k], series.affine) for k in range(series.values.shape[3])]
+    count = series.values.shape[3]
+    return [smooth(series.values[..., k], series.affine, _LEAST_SIGMA) for k in range(count)]
 
 
 def _reference_frame(frames: list[NDArray[np.float32]]) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Word = Literal["pass", "look", "fail"]
 _SIGNAL = 0.1
+_FINE_BAND_MM = 4.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def registration(
     masks: tuple[Volume, Volume] | None = None,
     mirrored: NDArray[np.float64] | None = None,
     contrast: Literal["same", "other"] | None = None,
+    more: dict[str, float] | None = None,
 ) -> Verdict:
     """Judge a rigid registration.
 
@@ -141,6 +143,8 @@ def registration(
         ``matrix`` with a reflection in the midsagittal plane.
     contrast : {"same", "other"}, optional
         Of ``moving``; judge the match of details, where both images show them.
+    more : dict, optional
+        Other numbers, to be judged with these (`fine_match`).
     """
     small = coarse(fixed, settings.quality_mm)
     where = onto(region, small, np.eye(4)).values > 0.5
@@ -153,6 +157,7 @@ def registration(
         "coverage": here[1],
         "support": _support(small, source, matrix, where),
         "rotation_deg": _rotation(matrix),
+        **(more or {}),
     }
     if contrast is not None:
         same = contrast == "same"
@@ -169,6 +174,8 @@ def registration(
         Limit("support", settings.support_look, settings.support_fail),
         Limit("detail", settings.detail_look, settings.detail_fail),
         Limit("sharpness", settings.sharpness_look, settings.sharpness_fail),
+        Limit("dsc_detail", settings.dsc_detail_look, settings.dsc_detail_fail),
+        Limit("dce_detail", settings.dce_detail_look, settings.dce_detail_fail),
         Limit("mirror", settings.mirror_look, settings.mirror_fail),
         Limit("rotation_deg", settings.rotation_look, settings.rotation_fail, low=False),
     ]
@@ -177,6 +184,35 @@ def registration(
         numbers["brain_dice"] = dice(moved, np.asarray(masks[0].values) > 0.5)
         limits.append(Limit("brain_dice", settings.overlap_look, settings.overlap_fail))
     return judge(numbers, limits)
+
+
+def fine_match(
+    kind: Literal["dsc", "dce"],
+    t1w: Volume,
+    mean: Volume,
+    matrix: NDArray[np.float64],
+    region: Volume,
+    settings: AnatConfig,
+) -> dict[str, float]:
+    """Return how steeply the match of a dynamic series' details with those of the T1w falls.
+
+    Heads of two people share so much that mutual information has a clear peak all the same.
+
+    Parameters
+    ----------
+    kind : {"dsc", "dce"}
+        What ``mean`` is the mean of; it names the number.
+    t1w, mean : Volume
+        Images.
+    matrix : ndarray, shape (4, 4)
+        World matrix from ``t1w`` to ``mean``.
+    region : Volume
+        Brain without lesions, on the grid of ``t1w``.
+    """
+    found = sharpness(
+        t1w, mean, matrix, region, settings.quality_mm, same_contrast=True, band_mm=_FINE_BAND_MM
+    )
+    return {f"{kind}_detail": found} if np.isfinite(found) else {}
 
 
 def alike(

@@ -257,6 +257,30 @@ class AnatConfig(Section):
         le=20.0,
         description="FLAIR and T1w: similarity over that after a small shift below which it fails.",
     )
+    dsc_detail_look: float = Field(
+        2.4,
+        ge=0.5,
+        le=20.0,
+        description="Agreement of details of DSC and T1w over that after shifts: look below this.",
+    )
+    dsc_detail_fail: float = Field(
+        2.0,
+        ge=0.5,
+        le=20.0,
+        description="Agreement of details of DSC and T1w over that after shifts: fail below this.",
+    )
+    dce_detail_look: float = Field(
+        2.0,
+        ge=0.5,
+        le=20.0,
+        description="Agreement of details of DCE and T1w over that after shifts: look below this.",
+    )
+    dce_detail_fail: float = Field(
+        1.6,
+        ge=0.5,
+        le=20.0,
+        description="Agreement of details of DCE and T1w over that after shifts: fail below this.",
+    )
     overlap_look: float = Field(
         0.92, ge=0.0, le=1.0, description="Overlap of two brain masks below this deserves a look."
     )
