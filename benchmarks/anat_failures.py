@@ -1,11 +1,12 @@
 """Seed failures into finished sessions of a study and print what the verdicts say.
 
     python benchmarks/anat_failures.py STUDY_OUT [--sessions LABEL ...] [--parts pre flair ...]
+        [--other LABEL]
 
-Every session is first judged as it is, then with one image replaced: by that of another subject, by
-its mirror image (left and right exchanged, header kept), by one with half the brain missing, by a
-blank one. A case counts as flagged where the stage says `look` or `fail`, reports a problem, or
-calls the image not evaluable.
+Every session is first judged as it is, then with one image replaced: by that of another subject (of
+session LABEL, else of the first in the list), by its mirror image (left and right exchanged, header
+kept), by one with half the brain missing, by a blank one. A case counts as flagged where the stage
+says `look` or `fail`, reports a problem, or calls the image not evaluable.
 """
 
 from __future__ import annotations
@@ -210,12 +211,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sessions", nargs="+", help="sub-X_ses-Y; all where absent")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--other", help="sub-X_ses-Y whose images stand for another subject's")
     options = parser.parse_args()
     found = sorted((options.out / "ledger" / "states" / "bids").glob("sub-*_ses-*.json"))
     labels = [path.stem for path in found]
     for label in options.sessions or labels:
         subject = label.split("_")[0]
-        other = next(name for name in labels if not name.startswith(subject))
+        other = options.other or next(n for n in labels if not n.startswith(subject))
         mine = [name for name in labels if name.startswith(subject)]
         follow = next((n for n in mine if n > label), None)
         for what, outcome in session(options.out, label, other, follow, options.parts):

@@ -53,11 +53,11 @@ def test_a_failed_brain_is_named_before_a_failed_registration():
     assert _reason(True, False) == _reason(False, False) == "brain_mask_failed"
 
 
-def _heads(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _heads(seed: int, width: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Return a coarse structure that heads share, and details of one of them."""
     rng = np.random.default_rng(seed)
     shared = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(40, 40, 30)), 6.0)
-    detail = ndimage.gaussian_filter(rng.normal(size=(40, 40, 30)), 1.0)
+    detail = ndimage.gaussian_filter(rng.normal(size=(40, 40, 30)), width)
     return 100 + 20 * shared / shared.std(), 8 * detail / detail.std()
 
 
@@ -75,6 +75,29 @@ def test_details_of_another_head_do_not_match_although_the_coarse_structure_does
         ]
         assert found[0] > 2.0
         assert found[1] < 1.3
+
+
+def test_another_head_is_flagged_by_its_dynamic_series_though_its_mutual_information_peaks():
+    (coarse, mine), (_, theirs) = _heads(1, 0.8), _heads(2, 0.8)
+    affine, settings = np.diag([3.0, 3.0, 3.0, 1.0]), AnatConfig()
+    thick = np.diag([3.0, 3.0, 6.0, 1.0])
+    thick[2, 3] = 1.5
+    t1w = Volume((coarse + mine).astype(np.float32), affine)
+    brain = Volume(np.pad(np.ones((34, 34, 24), bool), 3), affine)
+    verdicts = []
+    for detail in (mine, theirs):
+        bright = 400 - 2 * (coarse + detail)
+        mean = Volume(bright.reshape(40, 40, 15, 2).mean(axis=3).astype(np.float32), thick)
+        more = quality.fine_match("dsc", t1w, mean, np.eye(4), brain, settings)
+        verdicts.append(
+            quality.registration(t1w, mean, np.eye(4), brain, settings, more=more).as_dict()
+        )
+    right, wrong = verdicts
+    assert right["numbers"]["dsc_detail"] > 1.5 * wrong["numbers"]["dsc_detail"]
+    assert right["reasons"] == []
+    assert wrong["numbers"]["peak"] > settings.peak_look
+    assert wrong["verdict"] == "fail"
+    assert all("dsc_detail" in reason for reason in wrong["reasons"])
 
 
 def test_an_image_without_signal_in_half_of_the_brain_fails_although_its_grid_covers_it():
