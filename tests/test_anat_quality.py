@@ -77,7 +77,7 @@ def test_details_of_another_head_do_not_match_although_the_coarse_structure_does
         assert found[1] < 1.3
 
 
-def test_another_head_is_flagged_by_its_dynamic_series_though_its_mutual_information_peaks():
+def test_a_dynamic_series_of_another_head_fails_by_its_details():
     (coarse, mine), (_, theirs) = _heads(1, 0.8), _heads(2, 0.8)
     affine, settings = np.diag([3.0, 3.0, 3.0, 1.0]), AnatConfig()
     thick = np.diag([3.0, 3.0, 6.0, 1.0])
@@ -95,9 +95,9 @@ def test_another_head_is_flagged_by_its_dynamic_series_though_its_mutual_informa
     right, wrong = verdicts
     assert right["numbers"]["dsc_detail"] > 1.5 * wrong["numbers"]["dsc_detail"]
     assert right["reasons"] == []
-    assert wrong["numbers"]["peak"] > settings.peak_look
+    assert wrong["numbers"]["nmi"] > settings.nmi_look
     assert wrong["verdict"] == "fail"
-    assert all("dsc_detail" in reason for reason in wrong["reasons"])
+    assert any("dsc_detail" in reason for reason in wrong["reasons"])
 
 
 def test_an_image_without_signal_in_half_of_the_brain_fails_although_its_grid_covers_it():
