@@ -52,6 +52,7 @@ $(READY): pyproject.toml envs/requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m afterglow.precompile
 	touch $(READY)
 
 clean:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from afterglow.precompile import use_precompiled
+
+use_precompiled()
 _connect = socket.socket.connect
 
 

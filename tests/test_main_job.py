@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from afterglow.phantom.cohort import series_folder, write_cohort
+from afterglow.precompile import KERNELS
 from afterglow.provenance.lineage import trace_row
 from doc_blocks import blocks, commands
 
@@ -73,6 +74,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     assert done.returncode == 0, done.stderr[-3000:]
     study.printed = done.stdout
     return study
+
+
+@pytest.mark.skipif(not KERNELS.is_dir(), reason="kernels were not compiled: `make install`")
+def test_the_stages_compile_nothing_that_the_installation_has_not(demo: Demo) -> None:
+    cached = [path.name for path in (demo.out / ".cache/numba").glob("[!b]*/*.nbc")]
+    assert cached
+    assert not {*cached} - {path.name for path in KERNELS.rglob("*.nbc")}, (
+        "python docs/tools/record_kernels.py"
+    )
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from afterglow.cli.common import (
     study_out,
 )
 from afterglow.errors import AfterglowError, ExitCode
+from afterglow.precompile import use_precompiled
 
 if TYPE_CHECKING:
     from afterglow.config import Study
@@ -42,6 +43,7 @@ view.register(app)
 
 def main() -> None:
     """Run a command; an expected error becomes one line on stderr and its exit code."""
+    use_precompiled()
     try:
         app()
     except AfterglowError as error:

@@ -18,6 +18,7 @@ import yaml
 from afterglow.config import Study
 from afterglow.config.resources import resource
 from afterglow.errors import AfterglowError, ExitCode
+from afterglow.precompile import copy_precompiled
 from afterglow.provenance.dag import Dag
 from afterglow.provenance.guard import began
 from afterglow.provenance.places import JobId
@@ -30,6 +31,7 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+KERNEL_CACHE = Path(".cache/numba")
 _DIE_WITH_PARENT = 1
 
 
@@ -77,6 +79,7 @@ class Snakemake:
         level = "study" if STAGES[jobs[0][0]].level == "study" else "sessions"
         log = out / "logs" / f"snakemake-{level}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
+        copy_precompiled(out / KERNEL_CACHE)
         watcher = self.watch(dag, jobs)
         needed = {u for i in jobs for u in dag.jobs[i].upstream}
         leaves = [dag.jobs[i].state for i in jobs if i not in needed]
@@ -156,7 +159,7 @@ def stage_environment(out: Path) -> dict[str, str]:
     # Every job is a process of its own: compiling its imports anew would cost more than its work.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment.update(
-        NUMBA_CACHE_DIR=str(caches / "numba"),
+        NUMBA_CACHE_DIR=str(out / KERNEL_CACHE),
         MPLCONFIGDIR=str(caches / "matplotlib"),
         MPLBACKEND="Agg",
         XDG_CACHE_HOME=str(caches / "xdg"),
