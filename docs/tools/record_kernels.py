@@ -2,7 +2,8 @@
 
 Usage: python docs/tools/record_kernels.py CACHE [CACHE ...] > src/afterglow/kernels.tsv
 
-A cache is a folder of machine code: `out/.cache/numba` of a study, or what ``NUMBA_CACHE_DIR`` named.
+A cache is a folder of machine code: `out/.cache/numba` of a study, or what ``NUMBA_CACHE_DIR``
+named while the phantom was written.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ def main(caches: list[Path]) -> None:
     """Print module, function and signature of every kernel kept in some caches."""
     lines = {line for cache in caches for path in cache.rglob("*.nbi") for line in kept(path)}
     for line in sorted(lines):
-        print("\t".join(line))
+        sys.stdout.write("\t".join(line) + "\n")
 
 
 def kept(index: Path) -> list[tuple[str, str, str]]:
     """Return what one index of the cache lists; nothing for literal types, which are of callees."""
     with index.open("rb") as stream:
-        pickle.load(stream)
-        _, overloads = pickle.loads(stream.read())
+        pickle.load(stream)  # noqa: S301  written on this machine
+        _, overloads = pickle.loads(stream.read())  # noqa: S301
     module = module_of(index)
     name = index.name.split("-")[0].split(".", 1)[1]
     if not isinstance(getattr(import_module(module), name, None), numba.core.dispatcher.Dispatcher):
@@ -51,7 +52,8 @@ def spelled(one: numba.types.Type) -> str:
     """Return a type as numba reads it in a signature."""
     if not isinstance(one, numba.types.Array):
         return {"bool": "boolean"}.get(str(one), str(one))
-    assert one.layout == "C" and one.mutable
+    if one.layout != "C" or not one.mutable:
+        raise ValueError(f"no way to spell {one!r}")
     return f"{spelled(one.dtype)}[{':, ' * (one.ndim - 1)}::1]"
 
 

@@ -33,10 +33,15 @@ def precompile(folder: Path) -> int:
     In one process and always in this order: where sums may be reordered, bits can depend on what
     was compiled before.
     """
+    shutil.rmtree(folder, ignore_errors=True)
     os.environ[CACHE] = str(folder)
+    from numba.core.sigutils import normalize_signature
+
     count = 0
     for module, name, signature in listed():
-        getattr(import_module(module), name).compile(signature)
+        # As types, which are what a call looks for, and not as text.
+        types, _ = normalize_signature(signature)
+        getattr(import_module(module), name).compile(types)
         count += 1
     return count
 
@@ -61,4 +66,4 @@ def copy_precompiled(target: Path, folder: Path = KERNELS) -> None:
 
 
 if __name__ == "__main__":
-    print(f"{precompile(KERNELS)} kernels compiled")
+    sys.stdout.write(f"{precompile(KERNELS)} kernels compiled\n")
