@@ -8,7 +8,13 @@ import pytest
 
 from afterglow.bids.structures import dose as read_dose
 from afterglow.errors import NotEvaluable
-from afterglow.lesions.dose import dose_of, dose_statistics, fine_points, isodose_volumes
+from afterglow.lesions.dose import (
+    _nearest,
+    dose_of,
+    dose_statistics,
+    fine_points,
+    isodose_volumes,
+)
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.lesion_dose import Placed, Planned, lesion_doses
 from rt_objects import rtdose
@@ -95,6 +101,16 @@ def test_warm_tissue_belongs_to_the_nearest_lesion(tmp_path):
     whole = isodose_volumes(dose, {1: CENTER[None]})[1]["V12"]
     assert both[1]["V12"] + both[2]["V12"] == pytest.approx(whole, rel=1e-9)
     assert both[1]["V12"] == pytest.approx(both[2]["V12"], rel=0.1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_pieces_of_voxels_belong_to_the_nearest_cloud(count):
+    rng = np.random.default_rng(count)
+    clouds = [rng.normal(rng.uniform(-20, 20, 3), 3, (200, 3)) for _ in range(count)]
+    offsets = np.stack(np.meshgrid(*[np.linspace(-0.9, 0.9, 3)] * 3), -1).reshape(1, -1, 3)
+    pieces = rng.uniform(-30, 30, (800, 1, 3)) + offsets
+    apart = [np.linalg.norm(pieces.reshape(-1, 1, 3) - cloud, axis=2).min(1) for cloud in clouds]
+    assert np.array_equal(_nearest(pieces, clouds), np.argmin(apart, axis=0))
 
 
 def test_dose_follows_a_lesion_through_the_registration(tmp_path):

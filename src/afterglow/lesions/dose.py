@@ -125,8 +125,6 @@ def isodose_volumes(
     lesions : dict
         Points (n, 3) of each lesion in the world of the dose, by label.
     """
-    from scipy.spatial import cKDTree
-
     found = {label: dict.fromkeys(VOLUMES, 0.0) for label in lesions}
     if not lesions:
         return found
@@ -137,14 +135,39 @@ def isodose_volumes(
     step, owners = STEP if large else _PIECE, sorted(lesions)
     points = fine_points(warm, dose.grid, step)
     values = dose.at(points, _FALL_OFF_DEGREE)
-    apart = np.stack([cKDTree(lesions[label]).query(points)[0] for label in owners])
-    nearest = np.argmin(apart, axis=0)
+    nearest = _nearest(points.reshape(int(warm.sum()), -1, 3), [lesions[label] for label in owners])
     piece = float(np.prod(_piece(dose.grid, step))) / 1000
     for place, label in enumerate(owners):
         own = values[nearest == place]
         for name, least in VOLUMES.items():
             found[label][name] = float((own >= least).sum() * piece)
     return found
+
+
+def _nearest(pieces: NDArray[np.float64], clouds: list[NDArray[np.float64]]) -> NDArray[np.intp]:
+    """Return which cloud is nearest to each piece of each voxel, pieces (voxels, k, 3), as one row.
+
+    Where the cloud nearest to the middle of a voxel is nearer than any other by more than the
+    voxel is wide, it is the nearest to all of its pieces.
+    """
+    from scipy.spatial import cKDTree
+
+    trees = [cKDTree(cloud) for cloud in clouds]
+
+    def apart(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([tree.query(points)[0] for tree in trees])
+
+    count, parts, _ = pieces.shape
+    if len(trees) == 1:
+        return np.zeros(count * parts, dtype=np.intp)
+    middles = pieces.mean(axis=1)
+    reach = np.linalg.norm(pieces - middles[:, None], axis=2).max()
+    from_middle = apart(middles)
+    first, second = np.partition(from_middle, 1, axis=0)[:2]
+    nearest = np.repeat(np.argmin(from_middle, axis=0)[:, None], parts, axis=1)
+    unsure = second - first <= 2.01 * reach
+    nearest[unsure] = np.argmin(apart(pieces[unsure].reshape(-1, 3)), axis=0).reshape(-1, parts)
+    return nearest.ravel()
 
 
 def _piece(grid: Grid, step: float) -> NDArray[np.float64]:
