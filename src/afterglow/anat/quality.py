@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Word = Literal["pass", "look", "fail"]
 _SIGNAL = 0.1
-_FINE_BAND_MM = 4.0
+_FINE_BAND_MM = 2.4
 
 
 @dataclass(frozen=True)

@@ -258,25 +258,25 @@ class AnatConfig(Section):
         description="FLAIR and T1w: similarity over that after a small shift below which it fails.",
     )
     dsc_detail_look: float = Field(
-        2.4,
+        3.25,
         ge=0.5,
         le=20.0,
         description="Agreement of details of DSC and T1w over that after shifts: look below this.",
     )
     dsc_detail_fail: float = Field(
-        2.0,
+        2.5,
         ge=0.5,
         le=20.0,
         description="Agreement of details of DSC and T1w over that after shifts: fail below this.",
     )
     dce_detail_look: float = Field(
-        2.0,
+        3.35,
         ge=0.5,
         le=20.0,
         description="Agreement of details of DCE and T1w over that after shifts: look below this.",
     )
     dce_detail_fail: float = Field(
-        1.6,
+        2.5,
         ge=0.5,
         le=20.0,
         description="Agreement of details of DCE and T1w over that after shifts: fail below this.",
