@@ -104,7 +104,7 @@ class AnatConfig(Section):
         description="A refinement that moves the brain by more is dropped, mm.",
     )
     refine_points: int = Field(
-        30000,
+        60000,
         ge=1000,
         le=1000000,
         description="Voxels at which the last registration of DSC and DCE to T1w is refined.",
