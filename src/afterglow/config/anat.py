@@ -270,7 +270,7 @@ class AnatConfig(Section):
         description="Agreement of details of DSC and T1w over that after shifts: fail below this.",
     )
     dce_detail_look: float = Field(
-        3.35,
+        3.3,
         ge=0.5,
         le=20.0,
         description="Agreement of details of DCE and T1w over that after shifts: look below this.",
