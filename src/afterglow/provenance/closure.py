@@ -28,7 +28,8 @@ def module_file(module: str) -> Path | None:
     return None
 
 
-def imported_modules(source: str, module: str = "") -> set[str]:
+@cache
+def imported_modules(source: str, module: str = "") -> frozenset[str]:
     r"""Return the modules of this package that a source imports, wherever the import stands.
 
     Examples
@@ -49,7 +50,7 @@ def imported_modules(source: str, module: str = "") -> set[str]:
         else:
             continue
         found |= {n for n in names if n.startswith("afterglow.") and module_file(n) is not None}
-    return found
+    return frozenset(found)
 
 
 def import_closure(script: Path) -> dict[str, Path]:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tokenize
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def value_digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+@cache
 def token_digest(source: str) -> str:
     """Return a digest of Python source that comments, docstrings and layout do not move.
 
