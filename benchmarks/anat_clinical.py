@@ -244,7 +244,7 @@ def plain_ants(folder: Path, frames: int) -> dict[str, Any]:
     def rigid(name: str) -> dict[str, Any]:
         moving = ants.image_read(files[SERIES[name]])
         if moving.dimension == 4:
-            moving = moving.get_average_of_timeseries()
+            moving = ants.get_average_of_timeseries(moving)
         found = ants.registration(ants.image_read(even), moving, "Rigid", random_seed=1)
         return {f"{name}_to_T1w": invert(read_itk(found["fwdtransforms"][0])).tolist()}
 
