@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import hypothesis
 import pytest
 
 from afterglow.precompile import use_precompiled
 
 use_precompiled()
+# No test asserts a time, an example of a property neither: a busy machine would fail it.
+hypothesis.settings.register_profile("afterglow", deadline=None)
+hypothesis.settings.load_profile("afterglow")
 _connect = socket.socket.connect
 
 

@@ -65,7 +65,7 @@ def make_trouble(kind, trouble, job):
         time.sleep(60)
     if kind == "once_memory":
         trouble.unlink()
-        kept = b"1" * 500_000_000
+        kept = b"1" * 1_000_000_000
         time.sleep(30)
     if kind == "once_linger":
         trouble.unlink()

@@ -79,7 +79,7 @@ def test_a_study_through_slurm(
     monkeypatch.setenv("AFTERGLOW_RESOURCES", str(local.resources))
     run_study(local.load(), local.study_file, Selection(), runner=run_in_process)
     monkeypatch.setenv("AFTERGLOW_RESOURCES", str(fake.resources))
-    lower_memory(fake, 500)
+    lower_memory(fake, 800)
     (session,) = {session for _, session in SESSIONS[:1]}
     fake.trouble("dce", "s1", session, "once_memory")
     fake.trouble("features", "s1", session, "once_linger")
@@ -113,7 +113,7 @@ def test_a_study_through_slurm(
     memory = node.ask("squeue", "--states=all", "--noheader", "--format=%i %m").splitlines()
     asked = {int(line.split()[0]): line.split()[1] for line in memory}
     first, second = sorted(asked)[:2]
-    assert (asked[first], asked[second]) == ("500M", "1000M")
+    assert (asked[first], asked[second]) == ("800M", "1600M")
     runs = Counter(stage for stage, *_ in fake.executions())
     assert runs == {**dict.fromkeys(runs, 1), "dce": 2, "features": 2}, "finished members relink"
     assert set(runs) == set(STAGES)
