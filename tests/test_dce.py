@@ -281,15 +281,16 @@ def test_useless_inputs_are_flagged():
 
 
 def test_threads_blocks_and_memory_order_do_not_matter():
-    _, curves = noisy("extended_tofts", 600, 30)
+    _, curves = noisy("extended_tofts", 2400, 30)
+    assert len(dce._blocks(np.ones(2400, bool), TIME.size)) > 2
     one = dce.fit(curves, TIME, PLASMA)
-    two = dce.fit(np.asfortranarray(curves.reshape(20, 30, 100)), TIME, PLASMA, threads=2)
+    two = dce.fit(np.asfortranarray(curves.reshape(80, 30, 100)), TIME, PLASMA, threads=2)
     np.testing.assert_array_equal(one.maps["Ktrans"], two.maps["Ktrans"].ravel())
-    mask = np.zeros((20, 30), bool)
+    mask = np.zeros((80, 30), bool)
     mask[3, 4] = True
-    part = dce.fit(curves.reshape(20, 30, 100), TIME, PLASMA, mask=mask)
+    part = dce.fit(curves.reshape(80, 30, 100), TIME, PLASMA, mask=mask)
     assert part.maps["ve"][3, 4] == two.maps["ve"][3, 4]
-    assert np.isnan(part.maps["ve"]).sum() == 599
+    assert np.isnan(part.maps["ve"]).sum() == 2399
     assert (part.reason[~mask] == dce.Reason.OUTSIDE_MASK).all()
 
 

@@ -23,7 +23,8 @@ __all__ = ["DEFAULT_BOUNDS", "Fit", "ModelName", "Reason", "descriptors", "fit",
 
 ModelName = Literal["tofts", "extended_tofts", "patlak", "2cum", "2cxm", "auto"]
 
-_BLOCK_VALUES = 400_000
+# A block and what its fit needs stay in the cache of a core (0.8 MB), and threads end together.
+_BLOCK_VALUES = 100_000
 _RICHNESS = ("none", "patlak", "tofts", "extended_tofts", "2cxm")
 _MARGIN = 2.0
 

@@ -11,7 +11,7 @@ from afterglow.perfusion.t1_map import T1_RANGE, T1Map, chosen_voxels, finish
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_BLOCK_VALUES = 400_000
+_BLOCK_VALUES = 100_000
 
 
 def fit_vfa(
