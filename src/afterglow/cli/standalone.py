@@ -52,7 +52,7 @@ def t1(
     found = run_t1(
         images,
         angles,
-        _fact(tr, sidecars[0], "RepetitionTime", images[0]),
+        [_repetition_time(tr, s, p) for s, p in zip(sidecars, images, strict=True)],
         out,
         b1=b1,
         mask=mask,
@@ -101,7 +101,7 @@ def dce(
         series,
         out,
         time=_frame_times(times, sidecar, series),
-        tr=_fact(tr, sidecar, "RepetitionTime", series),
+        tr=_repetition_time(tr, sidecar, series),
         flip_angle=_fact(flip_angle, sidecar, "FlipAngle", series),
         relaxivity=relaxivity,
         t1=float(t10) if t10.replace(".", "", 1).isdigit() else Path(t10),
@@ -216,14 +216,33 @@ def _fact(given: float | None, sidecar: dict[str, Any], key: str, image: Path) -
     return float(value)
 
 
+def _repetition_time(given: float | None, sidecar: dict[str, Any], image: Path) -> float:
+    """Return the time between excitations (s); that between volumes is called alike in BIDS."""
+    from afterglow.perfusion.dce_inputs import REPETITION_TIMES
+
+    excitation = sidecar.get("RepetitionTimeExcitation")
+    found = _fact(given if given is not None else excitation, sidecar, "RepetitionTime", image)
+    if not REPETITION_TIMES[0] <= found < REPETITION_TIMES[1]:
+        raise AfterglowError(
+            f"the repetition time is {found:g} s",
+            where=image.name,
+            expected="seconds between excitations of a spoiled gradient echo, such as 0.005",
+            remedy="give --tr, or put RepetitionTimeExcitation into the sidecar",
+        )
+    return found
+
+
 def _frame_times(times: Path | None, sidecar: dict[str, Any], image: Path) -> list[float]:
     """Return the frame times (s) from a text file, else from the sidecar's VolumeTiming."""
     if times is not None:
         return [float(text) for text in times.read_text(encoding="utf-8").split()]
-    if "VolumeTiming" not in sidecar:
+    from afterglow.perfusion.dynamic import measured_times
+
+    found = measured_times(sidecar, image.name)
+    if not found:
         raise AfterglowError(
             "the frame times are not known",
             where=image.name,
             expected="--times, or VolumeTiming in its sidecar",
         )
-    return [float(value) for value in sidecar["VolumeTiming"]]
+    return found

@@ -7,40 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from afterglow.dicom.agents import AGENTS, normalized_agent
 from afterglow.dicom.technical import technical
 from afterglow.dicom.volumes import Row, Volumes
-
-# trade names and parts of names, and how much a millilitre holds (mmol)
-_AGENTS: dict[str, tuple[tuple[str, ...], float]] = {
-    "gadobutrol": (("gadobutrol", "gadavist", "gadovist"), 1.0),
-    "gadoterate": (("gadoter", "dotarem", "clariscan", "artirem", "dotagraf"), 0.5),
-    "gadoteridol": (("gadoteridol", "prohance"), 0.5),
-    "gadopentetate": (("gadopentet", "magnevist", "magnograf"), 0.5),
-    "gadobenate": (("gadoben", "multihance"), 0.5),
-    "gadodiamide": (("gadodiamid", "omniscan"), 0.5),
-    "gadoxetate": (("gadoxet", "primovist", "eovist"), 0.25),
-    "gadoversetamide": (("gadoverset", "optimark"), 0.5),
-    "gadopiclenol": (("gadopiclenol", "elucirem", "vueway"), 0.5),
-}
-
-
-def normalized_agent(text: str | None) -> str | None:
-    """Return the generic name of a contrast agent.
-
-    Examples
-    --------
-    >>> normalized_agent("Dotarem 15ml"), normalized_agent("GADOVIST"), normalized_agent("Gd")
-    ('gadoterate', 'gadobutrol', 'gadolinium')
-    >>> normalized_agent("none") is None
-    True
-    """
-    lowered = (text or "").lower()
-    for name, (parts, _) in _AGENTS.items():
-        if any(part in lowered for part in parts):
-            return name
-    if lowered.strip() in {"", "none", "no", "n", "0", "-", "no contrast", "without"}:
-        return None
-    return "gadolinium" if "gad" in lowered or lowered.startswith("gd") else "unspecified"
 
 
 def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) -> dict[str, Any]:
@@ -96,9 +65,9 @@ def _b1_units(row: Row, facts: dict[str, Any]) -> str | None:
 def dose(agent: str | None, row: Row) -> float | None:
     """Return the dose (mmol/kg) where agent, volume and weight are all in the header."""
     volume, weight = row.get("contrast_volume"), row.get("patient_weight")
-    if agent not in _AGENTS or not volume or not weight or not 20 <= weight <= 300:
+    if agent not in AGENTS or not volume or not weight or not 20 <= weight <= 300:
         return None
-    value = float(volume) * _AGENTS[agent][1] / float(weight)
+    value = float(volume) * AGENTS[agent].molar / float(weight)
     return round(value, 4) if 0.005 <= value <= 0.5 else None
 
 

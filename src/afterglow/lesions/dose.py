@@ -23,6 +23,8 @@ _PIECE = 0.25  # mm
 _LARGE = 15_000.0  # mm³; above it pieces of 0.5 mm are fine enough
 COVERED = {"D98": 2.0, "D95": 5.0, "D50": 50.0, "D2": 98.0}
 VOLUMES = {"V10": 10.0, "V12": 12.0}
+# Gy; no treatment of the brain reaches it, and 20 Gy written as centigray do
+_IMPLAUSIBLE = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +77,21 @@ def dose_of(
     Raises
     ------
     NotEvaluable
-        The grid holds the dose of a beam or of one fraction, not of the plan.
+        The grid holds the dose of a beam or of one fraction, not of the plan; or differences of
+        doses; or a physical dose beyond any treatment, as centigray called Gy would be.
     """
     summation = str(facts.get("DoseSummationType") or "")
     if summation not in {"PLAN", "MULTI_PLAN"}:
         raise NotEvaluable("dose_of_a_part", f"the grid holds the dose of {summation or 'no plan'}")
+    kind = str(facts.get("DoseType") or "")
+    if kind not in {"", "PHYSICAL", "EFFECTIVE"}:
+        raise NotEvaluable("dose_of_other_kind", f"the grid holds a dose of type {kind}")
     values = np.asarray(gray, dtype=np.float64)
+    largest = float(values.max(initial=0.0))
+    if kind != "EFFECTIVE" and largest > _IMPLAUSIBLE:
+        raise NotEvaluable("dose_implausible", f"{largest:.0f} Gy at most: are these centigray?")
     grid = Grid((values.shape[0], values.shape[1], values.shape[2]), affine)
-    return Dose(values, grid, str(facts.get("DoseType") or ""), summation)
+    return Dose(values, grid, kind, summation)
 
 
 def fine_points(mask: NDArray[np.bool_], grid: Grid, step: float = STEP) -> NDArray[np.float64]:

@@ -10,9 +10,10 @@ import numpy as np
 
 from afterglow.bids.images import load_nifti
 from afterglow.errors import NotEvaluable
+from afterglow.perfusion.bolus import bolus_of
 from afterglow.perfusion.dce_analysis import foreground
 from afterglow.perfusion.dynamic import Find, load_dynamic
-from afterglow.perfusion.relaxivity import Constant, agent_of, relaxivity, transverse_relaxivity
+from afterglow.perfusion.relaxivity import Constant, relaxivity, transverse_relaxivity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,6 +108,10 @@ def _nearby(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.
     return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= 6.0)
 
 
+# s; a header that wrote seconds for milliseconds falls below
+REPETITION_TIMES = (0.0005, 1.0)
+
+
 def sequence(sidecar: dict[str, Any], where: str) -> tuple[float, float]:
     """Return repetition time (s) and flip angle (degrees) of a spoiled gradient echo.
 
@@ -117,7 +122,7 @@ def sequence(sidecar: dict[str, Any], where: str) -> tuple[float, float]:
     """
     tr = sidecar.get("RepetitionTimeExcitation") or sidecar.get("RepetitionTime")
     angle = sidecar.get("FlipAngle")
-    if not tr or not 0 < float(tr) < 1.0:
+    if not tr or not REPETITION_TIMES[0] <= float(tr) < REPETITION_TIMES[1]:
         raise NotEvaluable("no_repetition_time", f"{where}: repetition time is {tr!r} s")
     if not angle or not 0 < float(angle) < 180:
         raise NotEvaluable("no_flip_angle", f"{where}: flip angle is {angle!r} degrees")
@@ -135,15 +140,14 @@ def agent_facts(
         ``no_field_strength``, ``no_contrast_agent``, ``no_relaxivity``.
     """
     field_strength = sidecar.get("MagneticFieldStrength")
-    seen = agent_of(sidecar.get("ContrastBolusAgent")) or agent_of(
-        sidecar.get("ContrastBolusIngredient")
-    )
-    agent = seen or center.contrast_agent
+    bolus = bolus_of(sidecar, center)
+    agent = bolus.agent
     facts: dict[str, Any] = {
         "agent": agent,
-        "agent_source": "dicom" if seen else ("center" if agent else "none"),
+        "agent_source": bolus.agent_source,
         "field": field_strength,
-        "dose": center.dose,
+        "dose": bolus.dose,
+        "dose_source": bolus.dose_source,
         "hematocrit": center.hematocrit,
         **_decay_facts(sidecar, agent, config),
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.perfusion.aif_choice import Injection
+from afterglow.perfusion.bolus import bolus_of
 from afterglow.perfusion.dce_analysis import DCEResult, analyse
 from afterglow.perfusion.dce_figure import draw
 from afterglow.perfusion.dce_inputs import DCEInputs, agent_facts, gather, sequence
@@ -66,6 +67,7 @@ def run_session(
         Where the session honestly does not allow it.
     """
     found = gather(find, bids, anat, problems)
+    found.warnings.extend(bolus_of(found.sidecar, center).doubts)
     tr, angle = sequence(found.sidecar, found.path)
     constant, facts = agent_facts(found.sidecar, center, config)
     t10 = t10_of(find, found, bids, anat, config, threads)
@@ -76,7 +78,7 @@ def run_session(
         relaxivity=constant.value,
         field=float(strength) if strength else None,
         hematocrit=center.hematocrit,
-        dose=center.dose,
+        dose=facts["dose"],
         te=facts["te"],
         blood_r2star=facts["blood_r2star"],
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _VESSEL_MARGIN = 6.0
+# s; a header that wrote seconds for milliseconds falls below
+ECHO_TIMES = (0.001, 0.2)
 
 
 @dataclass
@@ -105,7 +107,7 @@ def _echoes(
 
 def _echo_time(sidecar: dict[str, Any]) -> float:
     te = sidecar.get("EchoTime")
-    if not te or not 0 < float(te) < 0.2:
+    if not te or not ECHO_TIMES[0] <= float(te) < ECHO_TIMES[1]:
         raise NotEvaluable("no_echo_time", f"the echo time is {te!r} s")
     return float(te)
 

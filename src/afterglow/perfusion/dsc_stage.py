@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from afterglow.perfusion.bolus import bolus_of
 from afterglow.perfusion.dsc_analysis import DSCResult, analyse
 from afterglow.perfusion.dsc_domain import AcquisitionDomain, assess_domain
 from afterglow.perfusion.dsc_figure import draw
@@ -68,6 +69,7 @@ def run_session(
     domain = domain_of(
         found.sidecar, found.series.time, center, stop - start, found.series.echo_times, preload
     )
+    doubts += bolus_of(found.sidecar, center).doubts
     session = DSCSession(warnings=found.warnings + result.warnings + doubts)
     base = f"{folder}/perf/{stem}_space-dsc"
     session.summary = write_analysis(out, base, found, result, config, domain)
@@ -80,10 +82,13 @@ def run_session(
 def preload_of(site: str | None, facts: dict[str, Any]) -> tuple[str | None, list[str]]:
     """Return the preload of one session, and a doubt where the site's word does not hold for it.
 
-    Where DCE serves as the preload, a session in which no DCE came before DSC had none.
+    Where DCE serves as the preload, a session in which no DCE came before DSC had none; and a DCE
+    injection before DSC is a preload, whatever the site says of others.
 
     Examples
     --------
+    >>> preload_of("none", {"preload_evidence": "dce_before_dsc"})[0]
+    'dce'
     >>> preload_of("dce", {"preload_evidence": "dce_before_dsc"})
     ('dce', [])
     >>> preload_of("dce", {"preload_evidence": "none_seen"})[0]
@@ -91,6 +96,9 @@ def preload_of(site: str | None, facts: dict[str, Any]) -> tuple[str | None, lis
     """
     if site == "dce" and facts.get("preload_evidence") == "none_seen":
         return "none", ["the site preloads by DCE, but no DCE came before DSC in this session"]
+    if site in {None, "none"} and facts.get("preload_evidence") == "dce_before_dsc":
+        said = "the site says that nothing preloads DSC, but DCE came before it in this session"
+        return "dce", [said] if site else []
     return site, []
 
 
@@ -108,15 +116,15 @@ def domain_of(
         value = sidecar.get(name)
         return float(value) if value else None
 
-    agent = sidecar.get("ContrastBolusAgent") or (center.contrast_agent if center else None)
+    bolus = bolus_of(sidecar, center)
     return assess_domain(
         field_strength=number("MagneticFieldStrength"),
         echo_times=echo_times,
         repetition_time=float(np.median(np.diff(time))),
         flip_angle=number("FlipAngle"),
         preload=preload,
-        agent=agent,
-        dose=center.dose if center else None,
+        agent=bolus.agent,
+        dose=bolus.dose,
         n_baseline=n_baseline,
     )
 

@@ -101,6 +101,24 @@ def load_dynamic(
     return DynamicSeries(path, sidecar, data, affine, time, censored, part, sources)
 
 
+def measured_times(sidecar: dict[str, Any], where: str) -> list[float]:
+    """Return the frame times (s) of a sidecar, empty where it has none.
+
+    Raises
+    ------
+    AfterglowError
+        Times that nothing in the header supports.
+    """
+    if sidecar.get("VolumeTiming") and sidecar.get("TimingEvaluable") is False:
+        raise AfterglowError(
+            f"the sidecar's frame times are not measured ({sidecar.get('TimingReason')})",
+            where=where,
+            expected="times from the header",
+            remedy="give a file of frame times",
+        )
+    return [float(value) for value in sidecar.get("VolumeTiming") or []]
+
+
 def _entry(kind: str, bids: dict[str, Any], problems: Sequence[str]) -> dict[str, Any]:
     """Return what stage `bids` says of the series, or say why there is none."""
     entry: dict[str, Any] | None = (bids.get("series") or {}).get(kind)

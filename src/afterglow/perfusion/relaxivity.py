@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from afterglow.dicom.agents import agent_of
+
+__all__ = [
+    "Constant",
+    "Medium",
+    "agent_of",
+    "blood_t1",
+    "relaxivity",
+    "tissue_t1",
+    "transverse_relaxivity",
+]
+
 Medium = Literal["blood", "plasma"]
 
 
@@ -50,43 +62,6 @@ _TRANSVERSE: dict[str, tuple[float, float]] = {
 }
 _TISSUE: dict[str, tuple[float, float]] = {"WM": (0.884, 1.084), "GM": (1.124, 1.820)}
 _CSF = 4.2
-
-_BRANDS = {
-    "gadavist": "gadobutrol",
-    "gadovist": "gadobutrol",
-    "dotarem": "gadoterate",
-    "clariscan": "gadoterate",
-    "artirem": "gadoterate",
-    "gadoteric": "gadoterate",
-    "prohance": "gadoteridol",
-    "magnevist": "gadopentetate",
-    "gd-dtpa": "gadopentetate",
-    "gadopentetic": "gadopentetate",
-    "multihance": "gadobenate",
-    "gadobenic": "gadobenate",
-    "omniscan": "gadodiamide",
-    "eovist": "gadoxetate",
-    "primovist": "gadoxetate",
-    "gadoxetic": "gadoxetate",
-    "optimark": "gadoversetamide",
-    "elucirem": "gadopiclenol",
-    "vueway": "gadopiclenol",
-}
-_AGENTS = (*_BLOOD, "gadopiclenol")
-
-
-def agent_of(text: str | None) -> str | None:
-    """Return the agent that a free text (DICOM ContrastBolusAgent) names, or None.
-
-    Examples
-    --------
-    >>> agent_of("GADAVIST 7.5ml"), agent_of("Gadoteric acid"), agent_of("contrast")
-    ('gadobutrol', 'gadoterate', None)
-    """
-    lower = (text or "").lower()
-    found = {name for name in _AGENTS if name in lower}
-    found |= {agent for brand, agent in _BRANDS.items() if brand in lower}
-    return found.pop() if len(found) == 1 else None
 
 
 def relaxivity(agent: str, field: float, medium: Medium = "blood") -> Constant | None:

@@ -21,7 +21,7 @@ from afterglow.perfusion.t1 import fit_vfa
 def run_t1(
     images: Sequence[Path | str],
     flip_angles: Sequence[float],
-    tr: float,
+    tr: float | Sequence[float],
     out: Path | str,
     *,
     b1: Path | str | None = None,
@@ -37,8 +37,8 @@ def run_t1(
         One 3D image a flip angle, or a single 4D image.
     flip_angles : list of float
         Degrees.
-    tr : float
-        Repetition time (s).
+    tr : float or list of float
+        Repetition time (s), of all images or one each.
     out : path
         Folder of the results.
     b1, mask : path, optional
@@ -53,6 +53,8 @@ def run_t1(
     AfterglowError
         Where images and flip angles do not match.
     """
+    times = list(tr) if isinstance(tr, Sequence) else [tr]
+    times = times[:1] if len(set(times)) == 1 else times
     loaded = [load_nifti(path) for path in images]
     affine = loaded[0][1]
     single = len(loaded) == 1 and loaded[0][0].ndim == 4
@@ -63,7 +65,7 @@ def run_t1(
         fit = fit_vfa(
             data,
             flip_angles,
-            tr,
+            times if len(times) > 1 else times[0],
             b1=ratio,
             method=method,
             mask=inside,
@@ -83,7 +85,12 @@ def run_t1(
     for name, (values, stem) in written.items():
         paths[name] = folder / f"{stem}.nii.gz"
         save_nifti(values, affine, paths[name])
-    facts = {"Units": "s", "FlipAngle": list(flip_angles), "RepetitionTime": tr, "Method": method}
+    facts = {
+        "Units": "s",
+        "FlipAngle": list(flip_angles),
+        "RepetitionTime": times if len(times) > 1 else times[0],
+        "Method": method,
+    }
     write_json(folder / "T1map.json", facts)
     return paths
 

@@ -13,11 +13,12 @@ from afterglow.config.dsc import DSCConfig
 from afterglow.errors import AfterglowError
 from afterglow.perfusion.dsc_analysis import analyse
 from afterglow.perfusion.dsc_figure import draw
-from afterglow.perfusion.dsc_inputs import DSCInputs
+from afterglow.perfusion.dsc_inputs import ECHO_TIMES, DSCInputs
 from afterglow.perfusion.dsc_reference import brain_like
 from afterglow.perfusion.dsc_series import DSCSeries
 from afterglow.perfusion.dsc_slices import slice_offsets
 from afterglow.perfusion.dsc_stage import domain_of, write_analysis
+from afterglow.perfusion.dynamic import measured_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def _echo_times(
     """Return the echo times (s)."""
     found = te if te is not None else sidecar.get("EchoTime")
     values = tuple(float(v) for v in np.atleast_1d(np.asarray(found if found else [])))
-    if not values or not all(0 < v < 0.2 for v in values):
+    if not values or not all(ECHO_TIMES[0] <= v < ECHO_TIMES[1] for v in values):
         raise AfterglowError(
             f"the echo time is {found!r}",
             where=path.name,
@@ -151,7 +152,7 @@ def _times(
     if times is not None:
         found = np.array(Path(times).read_text(encoding="utf-8").split(), dtype=np.float64)
     elif tr is None and sidecar.get("VolumeTiming"):
-        found = np.asarray(sidecar["VolumeTiming"], dtype=np.float64)
+        found = np.asarray(measured_times(sidecar, path.name), dtype=np.float64)
     elif tr or sidecar.get("RepetitionTime"):
         found = np.arange(n_time, dtype=np.float64) * np.float64(tr or sidecar["RepetitionTime"])
     else:
