@@ -17,6 +17,7 @@ from afterglow.config import Study
 from afterglow.config.center import CenterConfig
 from afterglow.dicom.deidentify import whereis
 from afterglow.dicom.index import build_index
+from afterglow.dicom.instance import describe, reject
 from afterglow.errors import AfterglowError, ExitCode
 from ingest_dicom import DCE, DSC, FLAIR, FULL, T1W, T1W_CE, Person, vfa, write_series, write_study
 
@@ -244,9 +245,81 @@ def test_the_printed_table_says_what_lacks_and_what_to_do(tmp_path):
     (tmp_path / "incoming" / "notes.txt").write_text("nothing here, only some words for a person")
     text = build_index(study_of(tmp_path)).summary()
     row = next(line for line in text.splitlines() if line.startswith("north"))
-    assert "DSC T1w" in row
-    assert "T1w_ce FLAIR DCE VFA" in row
+    assert "DSC, T1w" in row
+    assert "T1w_ce, FLAIR, DCE, VFA" in row
     assert "DSC:no_temporal_tag" in " ".join(text.split())
     assert "class_localizer" in row
-    assert "rejected: 1 files, not_dicom" in text
+    assert "rejected: 1 file, not_dicom" in text
     assert "no_temporal_tag: the header gives no frame times" in text
+
+
+def test_slices_that_never_came_are_told_and_no_image_is_made_of_the_rest(tmp_path):
+    folder = tmp_path / "incoming"
+    write_study(folder, [*SMALL, replace(FLAIR, n_slices=20)])
+    (folder / "003" / "IM00011").unlink()
+    result = build_index(study_of(tmp_path))
+    (row,) = (row for row in result.series if row["class"] == "FLAIR")
+    assert (row["status"], row["skipped"]) == ("skipped", "slices_missing")
+    assert "FLAIR" not in result.plan[0]["classes"]
+    assert [s["class"] for s in next(iter(manifests(study_of(tmp_path)).values()))["series"]] == [
+        "DSC",
+        "T1w",
+    ]
+    text = " ".join(result.summary(width=400).split())
+    assert "FLAIR:slices_missing" in text
+    assert "slices_missing: slices between others are not here" in text
+
+
+def test_a_cut_off_file_and_volumes_that_never_came_are_doubts_of_the_index(tmp_path):
+    folder = tmp_path / "incoming"
+    declared = replace(SMALL[1], options={"NumberOfTemporalPositions": 30})
+    write_study(folder, [replace(T1W, n_slices=20), declared])
+    whole = folder / "002" / "IM00007"
+    whole.write_bytes(whole.read_bytes()[:-100])
+    text = " ".join(build_index(study_of(tmp_path)).summary(width=400).split())
+    assert "DSC:fewer_volumes_than_declared, T1w:file_cut_off" in text
+    assert "file_cut_off: cut off in the pixels" in text
+
+
+def test_what_cannot_be_looked_into_is_told_and_tried_again(tmp_path, monkeypatch):
+    folder = tmp_path / "incoming"
+    write_study(folder, SMALL)
+    (folder / "annexed.dcm").symlink_to(folder / "never-fetched")
+    (folder / "nothing.dcm").touch()
+    closed = folder / "002"
+    scandir = os.scandir
+
+    def refused(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    result = build_index(study_of(tmp_path))
+    assert result.rejected == {
+        "empty_file": 1,
+        "unreadable_broken_link": 1,
+        "unreadable_permission_denied": 1,
+    }
+    assert result.plan[0]["classes"] == ["DSC"]
+    assert "unreadable_permission_denied: permission" in " ".join(result.summary().split())
+    monkeypatch.undo()
+    again = build_index(study_of(tmp_path))
+    assert again.plan[0]["classes"] == ["DSC", "T1w"]
+    assert "unreadable_permission_denied" not in again.rejected
+
+
+def test_a_file_that_became_readable_is_read_though_nothing_else_moved(tmp_path, monkeypatch):
+    folder = tmp_path / "incoming"
+    write_study(folder, SMALL)
+    monkeypatch.setattr(
+        "afterglow.dicom.inventory.describe",
+        lambda stream, size: (
+            reject("unreadable_permission_denied")
+            if "/002/" in str(stream.name)
+            else describe(stream, size)
+        ),
+    )
+    assert build_index(study_of(tmp_path)).plan[0]["classes"] == ["DSC"]
+    monkeypatch.undo()
+    assert build_index(study_of(tmp_path)).plan[0]["classes"] == ["DSC", "T1w"]

@@ -120,7 +120,7 @@ def _fingerprint(study: Study, tables: dict[str, pa.Table]) -> str:
     digest = hashlib.sha256()
     for name, table in sorted(tables.items()):
         digest.update(name.encode())
-        for column in ("path", "member", "size", "mtime_ns", "inode"):
+        for column in ("path", "member", "size", "mtime_ns", "inode", "status"):
             for chunk in table[column].combine_chunks().buffers():
                 digest.update(b"-" if chunk is None else memoryview(chunk))
     for center in study.centers:

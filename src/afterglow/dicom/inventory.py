@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from afterglow.dicom.archives import ARCHIVES, members
@@ -25,19 +26,21 @@ from afterglow.errors import AfterglowError, ExitCode
 _CHUNK = 128
 _KEYS = ("path", "size", "mtime_ns", "inode")
 _SCHEMA_KEY = b"afterglow_inventory"
-_SCHEMA_VERSION = b"4"
+_SCHEMA_VERSION = b"5"
+_UNREADABLE = "unreadable_"
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file seen on disk."""
+    """A file seen on disk, or with ``problem`` what could not be looked into."""
 
     path: str
     size: int
     mtime_ns: int
     inode: int
+    problem: str = ""
 
 
 def scan(
@@ -66,7 +69,7 @@ def scan(
     pyarrow.Table
         One row per instance (``afterglow.dicom.instance.SCHEMA``), sorted by path and member.
         Files that are no DICOM, or whose header is broken, have ``status`` ``rejected`` and a
-        ``reason``.
+        ``reason``, and so have folders and links that cannot be looked into.
 
     Raises
     ------
@@ -97,6 +100,7 @@ def save(table: pa.Table, path: Path | str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     marked = table.replace_schema_metadata({_SCHEMA_KEY: _SCHEMA_VERSION})
     pq.write_table(marked, draft, compression="zstd")
+    draft.chmod(0o600)
     draft.replace(path)
 
 
@@ -114,15 +118,20 @@ def _load(cache: Path | str | None) -> pa.Table | None:
 
 
 def _unchanged(old: pa.Table | None, found: dict[str, Found]) -> tuple[dict[str, list[int]], bool]:
-    """Return the rows of files that did not change, by path, and whether any row is stale."""
+    """Return the rows of files that did not change, by path, and whether any row is stale.
+
+    What could not be read is tried again: a permission changes neither size nor time.
+    """
     kept: dict[str, list[int]] = {}
     stale = False
     if old is None:
         return kept, stale
     columns = [old[name].to_pylist() for name in _KEYS]
-    for row, (path, size, mtime_ns, inode) in enumerate(zip(*columns, strict=True)):
+    unreadable = pc.starts_with(old["reason"], _UNREADABLE).to_pylist()
+    for row, (path, *stamp) in enumerate(zip(*columns, strict=True)):
         item = found.get(path)
-        if item is not None and (item.size, item.mtime_ns, item.inode) == (size, mtime_ns, inode):
+        same = item is not None and [item.size, item.mtime_ns, item.inode] == stamp
+        if same and not unreadable[row]:
             kept.setdefault(path, []).append(row)
         else:
             stale = True
@@ -157,7 +166,8 @@ def _walk(paths: Sequence[Path | str]) -> Iterator[Found]:
 def _entries(folder: str, stack: list[str]) -> Iterator[Found]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+    except OSError as error:
+        yield Found(folder, 0, 0, 0, _problem(error))
         return
     for entry in entries:
         try:
@@ -166,8 +176,14 @@ def _entries(folder: str, stack: list[str]) -> Iterator[Found]:
             elif entry.is_file():
                 info = entry.stat()
                 yield Found(entry.path, info.st_size, info.st_mtime_ns, info.st_ino)
-        except OSError:
-            continue
+            elif entry.is_symlink():
+                yield Found(entry.path, 0, 0, 0, f"{_UNREADABLE}broken_link")
+        except OSError as error:
+            yield Found(entry.path, 0, 0, 0, _problem(error))
+
+
+def _problem(error: OSError) -> str:
+    return _UNREADABLE + (error.strerror or "error").lower().replace(" ", "_")
 
 
 def _read_all(fresh: list[Found], jobs: int, progress: Progress | None) -> list[pa.Table]:
@@ -212,6 +228,9 @@ def _rows(item: Found) -> Iterator[dict[str, Any]]:
         "member": "",
         "bytes": item.size,
     }
+    if item.problem or not item.size:
+        yield {**stamp, **reject(item.problem or "empty_file")}
+        return
     if item.path.lower().endswith(ARCHIVES):
         empty = True
         for name, size, stream, reason in members(item.path):
@@ -225,7 +244,4 @@ def _rows(item: Found) -> Iterator[dict[str, Any]]:
         with open(item.path, "rb", buffering=0) as stream:  # noqa: PTH123 (speed)
             yield {**stamp, **describe(stream, item.size)}
     except OSError as error:
-        yield {
-            **stamp,
-            **reject(f"unreadable_{(error.strerror or 'error').lower().replace(' ', '_')}"),
-        }
+        yield {**stamp, **reject(_problem(error))}

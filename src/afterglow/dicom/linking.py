@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afterglow.dicom.manifest import CONVERTED
+from afterglow.dicom.manifest import convertible
 from afterglow.dicom.volumes import Row
 
 OBJECTS = ("RTSTRUCT", "SEG", "RTDOSE")
@@ -65,7 +65,7 @@ class _Known:
 
     def __init__(self, described: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.images = [s for s in described if s["class"] in CONVERTED and s["n_volumes"]]
+        self.images = [s for s in described if convertible(s)]
         self.by_sop: dict[str, Mapping[str, Any]] = {}
         self.by_series: dict[str, list[Mapping[str, Any]]] = {}
         for series in described:

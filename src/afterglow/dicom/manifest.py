@@ -30,9 +30,14 @@ def _line(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def convertible(series: Mapping[str, Any]) -> bool:
+    """Tell whether a series is of a class that is converted, and whole enough for it."""
+    return series["class"] in CONVERTED and bool(series["n_volumes"]) and not series["lacks_slices"]
+
+
 def numbered(study: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
     """Return the usable series of a study with their run numbers, in order of time."""
-    usable = [series for series in study if series["class"] in CONVERTED and series["n_volumes"]]
+    usable = [series for series in study if convertible(series)]
     usable.sort(key=lambda s: (_START_LAST if s["start"] is None else s["start"], s["series_key"]))
     runs: dict[str, int] = {}
     found = []

@@ -20,6 +20,10 @@ _REMEDIES = {
     "times_incomplete": "some volumes have no time: perfusion not evaluable",
     "sources_disagree": "the header's clocks disagree: look at candidates, perfusion not evaluable",
     "incomplete_volumes_dropped": "cut off or files missing: send the series again",
+    "slices_missing": "slices between others are not here, no image is made: send the series again",
+    "file_cut_off": "cut off in the pixels, conversion will fail: send the series again",
+    "fewer_volumes_than_declared": "stopped at the scanner, or files missing: ask the center",
+    "flip_angle_alone": "no other angle has as many slices: send the series again, or the others",
     "no_complete_volume": "no volume has all its slices: send the series again",
     "no_usable_series": "nothing here that a stage reads: expected for reports and captures",
     "objects_of_another_session": "structures, plan or dose: used by the session they belong to",
@@ -36,7 +40,14 @@ _REMEDIES = {
     "study_of_two_patients": "one study under two identifiers: ask the center",
     "not_dicom": "no DICOM: expected for notes and spreadsheets",
     "header_truncated": "cut off in the header: send the file again",
+    "empty_file": "nothing is in it: send the file again",
+    "volumes_share_times": "labels and controls of one time: expected in ASL",
     "injection_between_vfa_and_dce": "T1 before an injection that DCE came after: no DCE maps",
+}
+# the same by how a word starts
+_FAMILIES = {
+    "unreadable_": "permission, dead link or disk; what is in there is left out: mend, index again",
+    "archive_": "broken, encrypted or too large: send it again, or unpacked",
 }
 
 
@@ -98,10 +109,10 @@ class IndexResult:
             lacks = [c for c in _NEEDED if c not in row["classes"]] if row["classes"] else []
             label = row["session"] + ("*" if row["is_reference"] else "")
             status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
-            cells = (_counted(has), " ".join(lacks), doubts.get(key, ""), skipped.get(key, ""))
+            cells = (_counted(has), ", ".join(lacks), doubts.get(key, ""), skipped.get(key, ""))
             table.add_row(row["center"], row["subject"], label, *cells, status)
             said |= {row["reason"]}
-        said |= {word for row in self.series for word in (row["reason"], row["skipped"]) if word}
+        said |= {word for row in self.series for word in (*_words(row), row["skipped"]) if word}
         console.print(table)
         console.print("* reference session of its subject")
         console.print(", ".join(f"{name} {n}" for name, n in self.counts.items()))
@@ -114,42 +125,59 @@ class IndexResult:
         """Print how many files were left out why, and what can be done about every word."""
         for title, reasons in (("rejected", self.rejected), ("quarantined", self.quarantined)):
             for reason, number in sorted(reasons.items()):
-                console.print(f"{title}: {number} files, {reason}")
-        known = sorted(said & _REMEDIES.keys())
+                console.print(f"{title}: {number} file{'s' * (number > 1)}, {reason}")
+        known = {word: remedy for word in sorted(said) if (remedy := _remedy(word))}
         if known:
             console.print("what to do:")
-        for reason in known:
-            console.print(f"  {reason}: {_REMEDIES[reason]}")
+        for word, remedy in known.items():
+            console.print(f"  {word}: {remedy}")
         if self.rejected or self.quarantined:
             console.print(
                 "each of these files with its reason: `rejected.json` in the private folder"
             )
 
 
+def _remedy(word: str) -> str:
+    family = next((start for start in _FAMILIES if word.startswith(start)), "")
+    return _REMEDIES.get(word) or _FAMILIES.get(family, "")
+
+
 def _by_session(series: list[dict[str, Any]], say: Any) -> dict[tuple[str, str, str], str]:
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in series:
-        word = say(row)
-        if word:
-            found.setdefault((row["center"], row["subject"], row["session"]), []).append(word)
+        key = (row["center"], row["subject"], row["session"])
+        found.setdefault(key, []).extend(say(row))
     return {key: _counted(words) for key, words in found.items()}
 
 
 def _counted(words: list[str]) -> str:
     counts = sorted(Counter(words).items())
-    return " ".join(f"{word}x{n}" if n > 1 else word for word, n in counts)
+    return ", ".join(f"{n} {word}" if n > 1 else word for word, n in counts)
 
 
-def _left_out(row: Mapping[str, Any]) -> str:
-    return "" if row["status"] == "used" else str(row["skipped"])
+def _left_out(row: Mapping[str, Any]) -> list[str]:
+    if row["status"] == "used":
+        return []
+    named = row["skipped"] in ("slices_missing", "no_complete_volume")
+    return [f"{row['class']}:{row['skipped']}" if named else str(row["skipped"])]
 
 
-def _doubt(row: Mapping[str, Any]) -> str:
-    """Return why a used series may not be what its class says, or not serve for perfusion."""
+def _words(row: Mapping[str, Any]) -> list[str]:
+    """Return what speaks against a used series: its times, its files, its volumes."""
     if row["status"] != "used":
-        return ""
-    if row["reason"]:
-        return f"{row['class']}:{row['reason']}"
-    if row["confidence"] < _SURE and row["runner_up"]:
-        return f"{row['class']}:perhaps_{row['runner_up']}"
-    return ""
+        return []
+    words = [row["reason"]] if row["reason"] else []
+    if row["n_cut_off"]:
+        words.append("file_cut_off")
+    dynamic = row["class"] in ("DSC", "DCE") and row["n_expected"]
+    if dynamic and row["n_expected"] > row["n_volumes"] + row["n_incomplete"]:
+        words.append("fewer_volumes_than_declared")
+    return words
+
+
+def _doubt(row: Mapping[str, Any]) -> list[str]:
+    """Return why a used series may not be what its class says, or not serve for perfusion."""
+    words = _words(row)
+    if row["status"] == "used" and row["confidence"] < _SURE and row["runner_up"]:
+        words.append(f"perhaps_{row['runner_up']}")
+    return [f"{row['class']}:{word}" for word in words]

@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from afterglow.dicom.conflicts import is_short
 from afterglow.dicom.contrast import after_contrast, study_facts
 from afterglow.dicom.facts import component, gather, object_kind
 from afterglow.dicom.rules import Rule, decide, load_rules
 from afterglow.dicom.timing import resolve
-from afterglow.dicom.volumes import Row, assemble
+from afterglow.dicom.volumes import Row, assemble, lacks_slices
 
 UNUSED = frozenset({"localizer", "derived", "nonimage", "unknown", "RTSTRUCT", "SEG", "RTDOSE"})
 
@@ -31,6 +32,7 @@ FOUND = (
     ("n_volumes", pa.int64()),
     ("n_incomplete", pa.int64()),
     ("n_expected", pa.int64()),
+    ("n_cut_off", pa.int64()),
     ("n_positions", pa.int64()),
     ("n_echoes", pa.int64()),
     ("frame_times", pa.list_(pa.float64())),
@@ -156,6 +158,8 @@ def _describe(key: tuple[Any, ...], numbered: list[tuple[int, Row]]) -> dict[str
         "n_volumes": volumes.n_volumes if facts["object"] == "image" else 0,
         "n_incomplete": len(volumes.incomplete),
         "n_expected": expected,
+        "n_cut_off": sum(is_short(row) for row in rows),
+        "lacks_slices": lacks_slices(volumes),
         "n_positions": facts["n_positions"],
         "n_echoes": facts["n_echoes"],
         "frame_times": [float(t) for t in times.seconds] if dynamic else None,

@@ -16,6 +16,7 @@ from afterglow.dicom.deidentify import Secret
 from afterglow.dicom.linking import OBJECTS, Link, link_objects
 from afterglow.dicom.manifest import (
     CONVERTED,
+    convertible,
     file_hash,
     manifest_text,
     numbered,
@@ -33,6 +34,8 @@ Days = Mapping[tuple[str, str], int]
 
 # a planning scan is rarely older when treatment starts
 _PLANNING_DAYS = 42
+# the rule of config/series.yaml for a series named like a flip angle whose siblings are not there
+_LONE_ANGLE = "vfa_incomplete"
 
 
 @dataclass
@@ -262,8 +265,7 @@ class CenterIndex:
     def _used(self, session: Session, series: Mapping[str, Any]) -> bool:
         if series["class"] in OBJECTS:
             return session.status != "quarantined" and self._link(series).image is not None
-        usable = session.status == "planned" and series["class"] in CONVERTED
-        return usable and bool(series["n_volumes"])
+        return session.status == "planned" and convertible(series)
 
     def _link(self, series: Mapping[str, Any]) -> Link:
         return self.links[series["series_key"]]
@@ -272,7 +274,9 @@ class CenterIndex:
         if series["class"] in OBJECTS:
             return self._link(series).reason
         if series["class"] in CONVERTED:
-            return "no_complete_volume"
+            return "slices_missing" if series["lacks_slices"] else "no_complete_volume"
+        if series["rule"] == _LONE_ANGLE:
+            return "flip_angle_alone"
         return f"class_{series['class']}"
 
 

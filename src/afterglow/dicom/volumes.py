@@ -17,6 +17,8 @@ import numpy as np
 from afterglow.dicom.clock import instant, is_whole, joined
 
 _SAME_POSITION = 0.02
+# a slice that never came doubles one step; headers that round positions stay far below this
+_UNEVEN = 0.5
 
 Row = Mapping[str, Any]
 
@@ -179,6 +181,19 @@ def assemble(rows: Sequence[Row]) -> Volumes:
     complete = tuple(g for g in groups if len(g) == n_positions)
     partial = tuple(g for g in groups if len(g) != n_positions)
     return Volumes(complete, partial, n_positions, tuple(echoes), key)
+
+
+def lacks_slices(volumes: Volumes) -> bool:
+    """Tell whether the slices lie at uneven distances, as where some files never came.
+
+    Such slices cannot be stacked: an image has one distance between all of them.
+    """
+    places = [s.position for s in (volumes.complete or ((),))[0] if s.position is not None]
+    steps = np.diff(np.sort(np.array(places, dtype=np.float64)))
+    if steps.size < 2:
+        return False
+    usual = float(np.median(steps))
+    return bool(np.any(np.abs(steps - usual) > _UNEVEN * usual))
 
 
 def _or(value: int | None) -> int:
