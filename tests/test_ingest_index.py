@@ -15,6 +15,7 @@ import pytest
 
 from afterglow.config import Study
 from afterglow.config.center import CenterConfig
+from afterglow.dicom import index
 from afterglow.dicom.deidentify import whereis
 from afterglow.dicom.index import build_index
 from afterglow.dicom.instance import describe, reject
@@ -74,6 +75,41 @@ def test_unchanged_tree_changes_no_byte_and_says_so(tmp_path):
     again = build_index(study)
     assert again.unchanged
     assert contents(study.out) == before
+
+
+def test_an_index_that_ended_early_is_made_anew(tmp_path, monkeypatch):
+    """Also where its cause is gone again: what it left half written follows from other files."""
+    write_study(tmp_path / "incoming" / "a", SMALL)
+    study = study_of(tmp_path)
+    build_index(study)
+    before = contents(study.out)
+    write_study(tmp_path / "incoming" / "b", SMALL, date="20200101", study=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "write_table", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(OSError, match="full"):
+            build_index(study)
+    assert contents(study.out) != before
+    shutil.rmtree(tmp_path / "incoming" / "b")
+    assert not build_index(study).unchanged
+    assert contents(study.out) == before
+
+
+def test_a_manifest_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    write_study(tmp_path / "incoming", SMALL)
+    study = study_of(tmp_path)
+
+    def write(path, content, **_):
+        with path.open("wb") as stream:
+            stream.write((content if isinstance(content, bytes) else content.encode())[:9])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write)
+        with pytest.raises(OSError, match="No space left"):
+            build_index(study)
+    assert manifests(study) == {}
+    build_index(study)
+    assert len(manifests(study)) == 1
 
 
 def test_touched_and_copied_files_change_no_byte(tmp_path):

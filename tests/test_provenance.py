@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import shutil
@@ -161,6 +162,31 @@ def test_concurrent_writers_leave_one_whole_record(tmp_path: Path) -> None:
         thread.join()
     assert read_record(tmp_path, "k") is not None
     assert [p.name for p in (tmp_path / "ledger/records").iterdir()] == ["k.json"]
+
+
+def test_a_file_system_without_hard_links_gets_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    write_record(tmp_path, record("k", run={"host": "a"}))
+    assert (read_record(tmp_path, "k") or {})["run"] == {"host": "a"}
+    assert [p.name for p in (tmp_path / "ledger/records").iterdir()] == ["k.json"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_text(path: Path, text: str, **_: object) -> None:
+        path.write_bytes(text.encode()[:9])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(OSError, match="No space left"):
+        write_record(tmp_path, record("k"))
+    assert list((tmp_path / "ledger/records").iterdir()) == []
 
 
 def test_an_equal_result_keeps_the_first_record_and_another_replaces_it(tmp_path: Path) -> None:

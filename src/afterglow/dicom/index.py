@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 
+REMEMBERED = "index-state.json"
+"""In the private folder: what the last index followed from, and what it found."""
+
 PLAN = pa.schema(
     [
         ("center", pa.string()),
@@ -136,7 +139,7 @@ def _fingerprint(study: Study, tables: dict[str, pa.Table]) -> str:
 
 def _unchanged(study: Study, private: Path, state: str) -> IndexResult | None:
     """Return the last result where nothing it follows from moved and its files are there."""
-    path = private / "index-state.json"
+    path = private / REMEMBERED
     if not path.exists():
         return None
     last = json.loads(path.read_text(encoding="utf-8"))
@@ -163,6 +166,8 @@ def _stamp(path: Path) -> list[int] | None:
 def _rebuild(
     study: Study, secret: Secret, private: Path, tables: dict[str, pa.Table], state: str
 ) -> IndexResult:
+    # An index that ends half written must not be taken for the last whole one.
+    (private / REMEMBERED).unlink(missing_ok=True)
     crosswalk = Crosswalk(private / "crosswalk.json", secret)
     result = IndexResult()
     counts: Counter[str] = Counter()
@@ -241,9 +246,7 @@ def _write_sessions(
     for session in sessions:
         if session.status == "planned":
             path = folder / f"{session.name}.json"
-            if not path.exists() or path.read_text(encoding="utf-8") != session.manifest:
-                path.write_text(session.manifest, encoding="utf-8")
-                written += 1
+            written += _write_changed(path, session.manifest.encode())
         write_private(private / "sessions" / f"{session.name}.json", session.private)
     kept = {Path(row["manifest"]).name for row in plan if row["status"] == "planned"}
     for path in sorted(folder.glob("*.json")):
@@ -256,12 +259,18 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> No
     """Write a table where its bytes change."""
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")
-    content = buffer.getvalue().to_pybytes()
-    if not path.exists() or path.read_bytes() != content:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_bytes(content)
-        draft.replace(path)
+    _write_changed(path, buffer.getvalue().to_pybytes())
+
+
+def _write_changed(path: Path, content: bytes) -> bool:
+    """Write a file whole or not at all, where its bytes change; tell whether they did."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_bytes(content)
+    draft.replace(path)
+    return True
 
 
 def _remember(private: Path, state: str, result: IndexResult, sessions: list[Session]) -> None:
@@ -279,4 +288,4 @@ def _remember(private: Path, state: str, result: IndexResult, sessions: list[Ses
         "warnings": result.warnings,
     }
     content = {"state": state, "files": files, "masks": masks, "result": kept}
-    write_private(private / "index-state.json", content)
+    write_private(private / REMEMBERED, content)

@@ -115,6 +115,22 @@ def dump_record(record: dict[str, Any]) -> str:
     return json.dumps(record, sort_keys=True, indent=1) + "\n"
 
 
+def _write_first(path: Path, text: str) -> None:
+    """Write a file whole unless another writer came first."""
+    temporary = _temporary(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            # Without hard links a later writer wins, with the same result.
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_record(root: Path, record: dict[str, Any]) -> None:
     """Write a record once; an equal result under the same key leaves the first one standing.
 
@@ -128,14 +144,7 @@ def write_record(root: Path, record: dict[str, Any]) -> None:
         return
     text = dump_record(record)
     if standing is None and not path.exists():
-        temporary = _temporary(path)
-        temporary.write_text(text, encoding="utf-8")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+        _write_first(path, text)
         return
     write_atomically(path, text)
 
