@@ -7,7 +7,6 @@ import math
 import pytest
 import yaml
 
-from afterglow.cohort.intervals import unique_count
 from afterglow.cohort.rule_files import load_rules, read_rule_file
 from afterglow.cohort.rules import apply
 from afterglow.errors import AfterglowError
@@ -412,6 +411,13 @@ def test_every_count_that_follows_uniquely_from_what_is_printed_is_there():
                 assert (found.k, found.n) == (count, n)
                 checked += 1
     assert checked == sum(part is not None for pair in PUBLISHED.values() for part in pair)
+
+
+def unique_count(percent, n, decimals):
+    """Return the only count out of ``n`` that prints as ``percent``, or None."""
+    half = 0.5 * 10**-decimals + 1e-9
+    fits = [k for k in range(n + 1) if abs(100 * k / n - percent) <= half]
+    return fits[0] if len(fits) == 1 else None
 
 
 def places(printed):

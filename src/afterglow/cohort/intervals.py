@@ -70,19 +70,6 @@ def wilson(k: int, n: int, level: float = 0.95) -> Proportion:
     return Proportion(k, n, p, max(0.0, middle - half), min(1.0, middle + half))
 
 
-def unique_count(percent: float, n: int, decimals: int = 0) -> int | None:
-    """Return the only count out of ``n`` that prints as ``percent``, or None.
-
-    Examples
-    --------
-    >>> unique_count(56, 18), unique_count(77, 17)
-    (10, None)
-    """
-    half = 0.5 * 10**-decimals + 1e-9
-    fits = [k for k in range(n + 1) if abs(100 * k / n - percent) <= half]
-    return fits[0] if len(fits) == 1 else None
-
-
 def _check(k: int, n: int) -> None:
     if not 0 <= k <= n:
         raise AfterglowError(f"{k} successes in {n} trials", expected="0 <= k <= n")

@@ -17,7 +17,6 @@ from afterglow.cohort.subgroups import subgroups
 from afterglow.cohort.validation import OutOfFold
 
 Row = dict[str, Any]
-NONE = Estimate(math.nan, math.nan, math.nan, math.nan)
 PERMUTED = "auc_within_center_permuted"
 LEAST_PAIRED = 10
 CALLS = {"progression": 1.0, "treatment_effect": 0.0}

@@ -17,8 +17,6 @@ from afterglow.dicom.rules import Rule, decide, load_rules
 from afterglow.dicom.timing import resolve
 from afterglow.dicom.volumes import Row, assemble, lacks_slices
 
-UNUSED = frozenset({"localizer", "derived", "nonimage", "unknown", "RTSTRUCT", "SEG", "RTDOSE"})
-
 # What is found of a series, in the inventory as in the index.
 FOUND = (
     ("vendor", pa.string()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from afterglow.phantom.seeds import uid
@@ -233,66 +233,3 @@ def full_plan(seed: int) -> CohortPlan:
     from afterglow.phantom.roster import subjects
 
     return CohortPlan("full", seed, (NORTH, SOUTH, WEST), subjects(seed))
-
-
-def _grows(first: LesionState, diameters: tuple[float, ...]) -> tuple[LesionState, ...]:
-    """Return states that differ in size only."""
-    return tuple(replace(first, diameter=diameter) for diameter in diameters)
-
-
-def _progression(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    first = LesionState(diameters[0], 3.0, 0.15, ve=0.35, r2s_ees=6.0)
-    states = _grows(first, diameters)
-    return LesionSpec(number, site, "progression", states)
-
-
-def _effect(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    first = LesionState(diameters[0], 0.8, 0.06, ve=0.25, mtt=6.0, edema=9.0, r2s_ees=1.0)
-    states = _grows(first, diameters)
-    return LesionSpec(number, site, "treatment_effect", states)
-
-
-def _tiny(number: int, site: tuple[float, float, float], *diameters: float) -> LesionSpec:
-    first = LesionState(diameters[0], 1.5, 0.08, edema=1.5)
-    states = _grows(first, diameters)
-    return LesionSpec(number, site, "stable", states)
-
-
-def small_plan(seed: int) -> CohortPlan:
-    """Return two subjects of one center with up to three visits each."""
-    first = SubjectPlan(
-        patient="NORTH-0001",
-        name="Winter^Anna",
-        center="north",
-        sex="F",
-        birth=dt.date(1961, 5, 17),
-        weight=68.0,
-        srs_date=dt.date(2019, 1, 8),
-        dose_gy=20.0,
-        fractions=1,
-        histology="lung adenocarcinoma",
-        lesions=(
-            _progression(1, (-27.0, -16.0, 36.0), 18.0, 23.0, 26.0),
-            _effect(2, (28.0, 34.0, 14.0), 17.0, 21.0, 22.0),
-            _tiny(3, (31.0, -56.0, 24.0), 5.0, 5.5, 5.5),
-        ),
-        visits=(dt.date(2019, 3, 4), dt.date(2019, 6, 11), dt.date(2019, 9, 10)),
-    )
-    second = SubjectPlan(
-        patient="NORTH-0002",
-        name="Sommer^Otto",
-        center="north",
-        sex="M",
-        birth=dt.date(1954, 11, 2),
-        weight=81.0,
-        srs_date=dt.date(2018, 12, 18),
-        dose_gy=24.0,
-        fractions=3,
-        histology="melanoma",
-        lesions=(
-            _progression(1, (29.0, -50.0, 27.0), 17.0, 22.0, 25.0),
-            _effect(2, (-26.0, 34.0, 16.0), 19.0, 24.0, 25.0),
-        ),
-        visits=(dt.date(2019, 3, 19), dt.date(2019, 6, 25), dt.date(2019, 10, 1)),
-    )
-    return CohortPlan("small", seed, (NORTH,), (first, second))
