@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pydicom
 import pytest
 
 from afterglow.config.center import CenterConfig
 from afterglow.config.dce import DCEConfig
+from afterglow.dicom.acquisition import acquisition
 from afterglow.dicom.acquisition import dose as header_dose
 from afterglow.dicom.agents import agent_of, normalized_agent
+from afterglow.dicom.contrast import study_facts
+from afterglow.dicom.inventory import scan
+from afterglow.dicom.pixels import Source, intensity_scale
+from afterglow.dicom.series import describe
+from afterglow.dicom.timing import resolve
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.lesions.dose import dose_of
 from afterglow.perfusion.dce_inputs import agent_facts, sequence
 from afterglow.perfusion.dsc_inputs import _echo_time
 from afterglow.perfusion.dsc_stage import domain_of, preload_of
 from afterglow.perfusion.dynamic import measured_times
+from ingest_dicom import DCE, DSC, write_series
+from test_timing import ge
 
 
 def center(**facts) -> CenterConfig:
@@ -109,3 +120,90 @@ def test_nominal_times_of_a_sidecar_are_not_used_alone():
     with pytest.raises(AfterglowError, match="not measured"):
         measured_times(nominal, "dce.nii.gz")
     assert measured_times({"VolumeTiming": [0.0, 1.5]}, "dce.nii.gz") == [0.0, 1.5]
+
+
+def described(folder):
+    (found,) = describe(scan([folder]).to_pylist())
+    return found
+
+
+def by_count_alone(folder, lost=()):
+    """Write a dynamic series whose volumes nothing but the order of files tells apart."""
+    series = replace(DSC, times=[1.5 * n for n in range(24)], timing="none", n_slices=3)
+    for number, path in enumerate(write_series(folder, series)):
+        dataset = pydicom.dcmread(path)
+        seconds = 0.5 * number
+        dataset.AcquisitionTime = f"10{20 + int(seconds // 60):02d}{seconds % 60:09.6f}"
+        dataset.save_as(path)
+        if number in lost:
+            path.unlink()
+    return described(folder)
+
+
+def test_volumes_told_by_count_alone_need_every_slice(tmp_path):
+    assert not by_count_alone(tmp_path / "whole")["lacks_slices"]
+    cut = by_count_alone(tmp_path / "cut", lost={70, 71})
+    assert (cut["lacks_slices"], cut["n_volumes"], cut["n_incomplete"]) == (False, 23, 1)
+    assert by_count_alone(tmp_path / "torn", lost={31})["lacks_slices"]
+
+
+@pytest.mark.parametrize("step", [0.0015, 1500.0])
+def test_frame_times_in_other_units_are_implausible(step):
+    found = resolve(ge([step * n for n in range(20)], per_slice=step / 20))
+    assert (found.evaluable, found.reason) == (False, "times_implausible")
+
+
+def dynamic(kind, start, n_volumes=40):
+    facts = {"n_volumes": n_volumes, "start": start}
+    return {"class": kind, "facts": facts, "evaluable": True, "series_key": f"{kind}{start}"}
+
+
+def flips(*starts):
+    return [dynamic("VFA", start, 1) for start in starts]
+
+
+def test_a_repeated_dynamic_series_is_an_injection_before_the_one_used():
+    said = study_facts([*flips(10.0, 40.0), dynamic("DCE", 100.0, 9), dynamic("DCE", 400.0)])
+    assert (said["injection_between_vfa_and_dce"], said["injection_before_dce"]) == (True, True)
+    said = study_facts([*flips(10.0, 40.0), dynamic("DCE", 100.0), dynamic("DCE", 400.0, 9)])
+    assert (said["injection_between_vfa_and_dce"], said["injection_before_dce"]) == (False, False)
+    # one injection, exported twice
+    said = study_facts([*flips(10.0), dynamic("DCE", 100.0, 39), dynamic("DCE", 100.5)])
+    assert said["injection_before_dce"] is False
+    said = study_facts([dynamic("DSC", 100.0, 30), dynamic("DSC", 400.0, 60)])
+    assert said["preload_evidence"] == "dsc_before_dsc"
+    assert preload_of("none", said)[0] is None
+
+
+def test_flip_angles_of_philips_compare_on_the_precise_scale_only(tmp_path):
+    paths = write_series(tmp_path, replace(DCE, times=[0.0], vendor="Philips Medical Systems"))
+    places = [(Source(path, "", path.name), None) for path in paths]
+    assert intensity_scale(places) == "displayed"
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0E, "FL", 0.01)
+        dataset.save_as(path.with_suffix(".precise"))
+    precise = [(Source(path.with_suffix(".precise"), "", path.name), None) for path in paths]
+    assert intensity_scale(precise) == "precise"
+    assert intensity_scale([*precise, places[0]]) == "displayed"
+    other = write_series(tmp_path / "ge", replace(DCE, times=[0.0]))
+    assert intensity_scale([(Source(other[0], "", "x"), None)]) is None
+
+
+def test_a_field_or_repetition_time_that_changes_within_a_series_is_not_stated(tmp_path):
+    paths = write_series(tmp_path, replace(DCE, n_slices=3))
+    assert facts_of(tmp_path)["field_strength"] == 3.0
+    assert facts_of(tmp_path)["repetition_time"] == 0.004
+    for path in paths[20:]:
+        dataset = pydicom.dcmread(path)
+        dataset.MagneticFieldStrength, dataset.RepetitionTime = 15000, 5.0
+        dataset.save_as(path)
+    found = facts_of(tmp_path)
+    assert (found["field_strength"], found["repetition_time"]) == (None, None)
+
+
+def facts_of(folder):
+    rows = scan([folder]).to_pylist()
+    (series,) = describe(rows)
+    return acquisition(rows, series["facts"], series["volumes"])

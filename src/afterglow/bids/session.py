@@ -101,7 +101,8 @@ def _series(
     """Convert and write one series; None, and a problem, where that fails."""
     what = f"{entry['class']} series"
     try:
-        _refuse_mixed(entry, f"{manifest['center']}:{entry['instances'][0]['file']}")
+        where = f"{manifest['center']}:{entry['instances'][0]['file']}"
+        _refuse_mixed(entry, where)
         series = convert(entry, sources, str(manifest["center"]))
         return _write(job, entry, number, runs, series)
     except AfterglowError as error:
@@ -159,6 +160,8 @@ def _write(
         content = sidecar(entry, series.header, series.reader, series.affine)
         if len(echoes) > 1:
             content["EchoTime"] = echoes[echo]
+        if series.scale:
+            content["IntensityScale"] = series.scale
         if series.warnings or series.notes:
             content["ConversionWarnings"] = series.warnings + series.notes
         write_json(job.out(path.replace(".nii.gz", ".json")), content)

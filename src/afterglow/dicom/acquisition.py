@@ -11,6 +11,8 @@ from afterglow.dicom.agents import AGENTS, normalized_agent
 from afterglow.dicom.technical import technical
 from afterglow.dicom.volumes import Row, Volumes
 
+_SAME = 0.01
+
 
 def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) -> dict[str, Any]:
     """Return what conversion and the later stages need to know of a series.
@@ -26,8 +28,8 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
     return {
         "vendor": row["vendor"],
         "model": technical(row.get("model")),
-        "field_strength": _rounded(row.get("field_strength")),
-        "repetition_time": _seconds(facts["repetition_time"]),
+        "field_strength": _one([_tesla(r.get("field_strength")) for r in rows]),
+        "repetition_time": _seconds(_one(_repetition_times(rows), facts["repetition_time"])),
         "echo_times": [round(value / 1000.0, 7) for value in facts["echo_times"]],
         "flip_angles": facts["flip_angles"],
         "inversion_time": _seconds(facts["inversion_time"]),
@@ -100,6 +102,19 @@ def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else round(milliseconds / 1000.0, 7)
 
 
-def _rounded(value: float | None) -> float | None:
+def _tesla(value: float | None) -> float | None:
     # some vendors write Gauss
     return None if value is None else round(value / 10000.0 if value > 100 else value, 4)
+
+
+def _repetition_times(rows: Sequence[Row]) -> list[float | None]:
+    found = [row.get("repetition_time") for row in rows]
+    return found + [f.get("repetition_time") for row in rows for f in row.get("frames") or ()]
+
+
+def _one(values: Sequence[float | None], shown: float | None = None) -> float | None:
+    """Return the value that all agree on within a percent (``shown`` if given), else None."""
+    known = [value for value in values if value is not None]
+    if not known or max(known) - min(known) > _SAME * abs(max(known)):
+        return None
+    return known[0] if shown is None else shown

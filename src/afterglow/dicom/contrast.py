@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _DYNAMIC = frozenset({"DSC", "DCE"})
+# s; series of one injection begin together
+_APART = 5.0
 _NAME = re.compile(r"\b(post|gd|gad\w*|c\+|ce|km|contrast|enh\w*)\b|\+ ?(c|gd|km)\b")
 _PRE_NAME = re.compile(r"\b(pre|nativ\w*|non[ -]?contrast|w ?o|without)\b|\bpre[ -]?(gd|con)")
 
@@ -98,25 +100,46 @@ def study_facts(study: Sequence[dict[str, Any]]) -> dict[str, Any]:
     -------
     dict
         ``injections``: classes of the dynamic contrast series in order of time;
-        ``preload_evidence``: ``dce_before_dsc``, ``none_seen`` or null without DSC;
+        ``preload_evidence``: ``dce_before_dsc``, ``dsc_before_dsc`` (an earlier DSC series),
+        ``none_seen`` or null without DSC; ``injection_before_dce``,
         ``injection_between_vfa_and_dce`` and ``injection_before_vfa`` (an earlier one, whose
         agent is still in the patient): true, false, or null where it cannot be told.
+
+    Where a class was acquired twice, all this speaks of the series that is used.
     """
     dynamic = injections(study)
-    classes = [s["class"] for s in dynamic]
-    preload = None
-    if "DSC" in classes:
-        preload = "dce_before_dsc" if "DCE" in classes[: classes.index("DSC")] else "none_seen"
-    between = before = None
-    vfa = [s["facts"]["start"] for s in study if s["class"] == "VFA"]
-    dce = [s["facts"]["start"] for s in dynamic if s["class"] == "DCE"]
-    if vfa and dce and None not in vfa and None not in dce:
-        earlier = [s["facts"]["start"] for s in dynamic if s["facts"]["start"] is not None]
-        between = any(max(vfa) < start < min(dce) for start in earlier)
-        before = any(start < min(vfa) for start in earlier)
+    preload = before_dce = between = before_vfa = None
+    dsc, dce = _used(dynamic, "DSC"), _used(dynamic, "DCE")
+    if dsc is not None:
+        kinds = {s["class"] for s in _earlier(dynamic, dsc)}
+        preload = "dce_before_dsc" if "DCE" in kinds else "none_seen"
+        preload = "dsc_before_dsc" if kinds == {"DSC"} else preload
+    if dce is not None and dce["facts"]["start"] is not None:
+        earlier = [s["facts"]["start"] for s in _earlier(dynamic, dce)]
+        before_dce = bool(earlier)
+        vfa = [s["facts"]["start"] for s in study if s["class"] == "VFA"]
+        if vfa and None not in vfa:
+            between = any(max(vfa) < start for start in earlier)
+            before_vfa = any(_begin(s) < min(vfa) for s in dynamic)
     return {
-        "injections": classes,
+        "injections": [s["class"] for s in dynamic],
         "preload_evidence": preload,
+        "injection_before_dce": before_dce,
         "injection_between_vfa_and_dce": between,
-        "injection_before_vfa": before,
+        "injection_before_vfa": before_vfa,
     }
+
+
+def _used(dynamic: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:
+    """Return the series of a class that stage `bids` takes where there are several."""
+    found = [s for s in dynamic if s["class"] == kind]
+    return min(
+        found,
+        key=lambda s: (not s["evaluable"], -s["facts"]["n_volumes"], _begin(s), s["series_key"]),
+        default=None,
+    )
+
+
+def _earlier(dynamic: Sequence[dict[str, Any]], used: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the dynamic series of injections before that of a series."""
+    return [s for s in dynamic if s is not used and _begin(s) < _begin(used) - _APART]

@@ -15,7 +15,7 @@ from afterglow.dicom.archives import read_member
 from afterglow.dicom.checks import Intake, intake, mismatch, true_order
 from afterglow.dicom.converter import Converted, dcm2niix
 from afterglow.dicom.mosaic import read_mosaics
-from afterglow.dicom.pixels import Source, read_series
+from afterglow.dicom.pixels import Source, intensity_scale, read_series
 from afterglow.errors import AfterglowError
 
 _FRAME_TOLERANCE = 0.001
@@ -27,7 +27,8 @@ class Series:
 
     ``array`` has shape (x, y, z) or (x, y, z, n), or (x, y, z, n, echoes) for several echoes;
     ``header`` is the converter's sidecar (empty where ``reader`` is ``afterglow``); ``notes`` are
-    for the sidecar only; ``gradients`` (4, n) are b values and directions of a diffusion series.
+    for the sidecar only; ``gradients`` (4, n) are b values and directions of a diffusion series;
+    ``scale`` is that of the values (``pixels.intensity_scale``).
     """
 
     array: NDArray[Any]
@@ -38,6 +39,7 @@ class Series:
     notes: list[str] = field(default_factory=list)
     intakes: list[Intake] = field(default_factory=list)
     gradients: NDArray[np.float64] | None = None
+    scale: str | None = None
 
 
 def convert(
@@ -83,10 +85,16 @@ def convert(
     mosaic = bool(entry["acquisition"]["mosaic"])
     series = _by_converter(entry, used, volumes, mosaic)
     if isinstance(series, str):
+        if len(entry["acquisition"]["echo_times"]) > 1:
+            raise AfterglowError(
+                f"the echoes cannot be told apart: {series}", where=places[0].label
+            )
         array, affine = read_mosaics(volumes) if mosaic else read_series(volumes)
         series = Series(array, affine, {}, "afterglow", [f"own reader used: {series}"])
     series.notes = _times(entry, series.header)
     series.intakes = intakes
+    if entry["class"] == "VFA":
+        series.scale = intensity_scale(place for volume in volumes for place in volume)
     return series
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -123,17 +123,35 @@ def _scaling(dataset: Any, frame: int | None) -> tuple[float, float]:
     group = _group(dataset, frame, "PixelValueTransformationSequence")
     slope = float(group.get("RescaleSlope") or 1.0)
     intercept = float(group.get("RescaleIntercept") or 0.0)
+    scale = _philips_scale(dataset, frame)
+    if scale:
+        # displayed = stored * slope + intercept; precise = displayed / (slope * scale)
+        return 1.0 / scale, intercept / (slope * scale)
+    return slope, intercept
+
+
+def _philips_scale(dataset: Any, frame: int | None) -> float | None:
+    """Return the private scale of a slice; 0 where Philips does not tell it, None for others."""
+    if "philips" not in str(dataset.get("Manufacturer", "")).lower():
+        return None
     private = dataset
     if frame is not None:
         element = dataset.PerFrameFunctionalGroupsSequence[frame].get(_PHILIPS_GROUP)
         private = element.value[0] if element is not None else {}
-    if "philips" in str(dataset.get("Manufacturer", "")).lower():
-        element = private.get(_PHILIPS_SLOPE)
-        scale = float(element.value) if element is not None and element.value else 0.0
-        if scale > 0:
-            # displayed = stored * slope + intercept; precise = displayed / (slope * scale)
-            return 1.0 / scale, intercept / (slope * scale)
-    return slope, intercept
+    element = private.get(_PHILIPS_SLOPE)
+    return max(float(element.value), 0.0) if element is not None and element.value else 0.0
+
+
+def intensity_scale(places: Iterable[tuple[Source, int | None]]) -> str | None:
+    """Return on which scale the values of some slices are, None where there is but one.
+
+    Philips scales what it displays series by series. Values of two series compare only where the
+    private scale undoes that: ``precise``, else ``displayed``.
+    """
+    scales = [_philips_scale(_open(source), frame) for source, frame in places]
+    if None in scales or not scales:
+        return None
+    return "precise" if all(scales) else "displayed"
 
 
 def read_series(

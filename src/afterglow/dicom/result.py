@@ -19,6 +19,7 @@ _REMEDIES = {
     "times_not_rising": "the recorded times do not rise: perfusion not evaluable",
     "times_incomplete": "some volumes have no time: perfusion not evaluable",
     "sources_disagree": "the header's clocks disagree: look at candidates, perfusion not evaluable",
+    "times_implausible": "times in other units: perfusion not evaluable",
     "incomplete_volumes_dropped": "cut off or files missing: send the series again",
     "slices_missing": "slices between others are not here, no image is made: send the series again",
     "file_cut_off": "cut off in the pixels, conversion will fail: send the series again",

@@ -15,7 +15,7 @@ from afterglow.dicom.contrast import after_contrast, study_facts
 from afterglow.dicom.facts import component, gather, object_kind
 from afterglow.dicom.rules import Rule, decide, load_rules
 from afterglow.dicom.timing import resolve
-from afterglow.dicom.volumes import Row, assemble, lacks_slices
+from afterglow.dicom.volumes import Row, assemble, lacks_slices, moved_up
 
 # What is found of a series, in the inventory as in the index.
 FOUND = (
@@ -157,7 +157,7 @@ def _describe(key: tuple[Any, ...], numbered: list[tuple[int, Row]]) -> dict[str
         "n_incomplete": len(volumes.incomplete),
         "n_expected": expected,
         "n_cut_off": sum(is_short(row) for row in rows),
-        "lacks_slices": lacks_slices(volumes),
+        "lacks_slices": lacks_slices(volumes) or moved_up(volumes, rows),
         "n_positions": facts["n_positions"],
         "n_echoes": facts["n_echoes"],
         "frame_times": [float(t) for t in times.seconds] if dynamic else None,

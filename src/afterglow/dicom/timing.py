@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from afterglow.dicom.volumes import Row, Volumes, assemble
 
 _HALF_DAY, _DAY = 43200.0, 86400.0
+# s between volumes of a head; other units lead outside
+_PLAUSIBLE = (0.05, 600.0)
 _CLOCK_SOURCES = frozenset({"acquisition_time"})
 # asked only where nothing better tells the time: their zero and their dummies differ by software
 _WEAK = frozenset(
@@ -80,7 +82,8 @@ class FrameTimes:
         Whether the header supports the times.
     reason : str
         Why not: ``no_temporal_tag``, ``times_not_rising``, ``times_incomplete``,
-        ``sources_disagree``, ``volumes_share_times`` (label and control of one time).
+        ``sources_disagree``, ``times_implausible`` (steps of under 0.05 or over 600 s),
+        ``volumes_share_times`` (label and control of one time).
     candidates : mapping
         Every candidate that gives all volumes rising times, and the nominal one where the
         repetition time is the time of a volume.
@@ -127,6 +130,9 @@ def resolve(rows: Any, volumes: Volumes | None = None) -> FrameTimes:
     others = {name: times for name, times in candidates.items() if name != source}
     differences = {n: float(np.max(np.abs(t - seconds))) for n, t in others.items()}
     reason = "sources_disagree" if _clash(source, measured, differences, volumes) else ""
+    step = float(np.median(np.diff(seconds)))
+    if not reason and step > 0 and not _PLAUSIBLE[0] <= step <= _PLAUSIBLE[1]:
+        reason = "times_implausible"
     if not np.all(np.diff(seconds) > 0):
         reason = "volumes_share_times"
     disagreement = round(max(differences.values()), 6) if differences else None

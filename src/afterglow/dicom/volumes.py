@@ -169,8 +169,10 @@ def assemble(rows: Sequence[Row]) -> Volumes:
         Volumes of the first echo; further echoes repeat their times.
     """
     every = slices(rows)
-    echoes = sorted({s.echo for s in every if s.echo is not None})
-    first = [s for s in every if s.echo == echoes[0]] if echoes else every
+    echoes = sorted({round(s.echo, 4) for s in every if s.echo is not None})
+    first = every
+    if echoes:
+        first = [s for s in every if s.echo is not None and round(s.echo, 4) == echoes[0]]
     if any(is_mosaic(row) for row in rows):
         ordered = sorted(first, key=lambda s: (_or(s.acquisition), s.instance))
         whole = tuple((s,) for s in ordered)
@@ -194,6 +196,17 @@ def lacks_slices(volumes: Volumes) -> bool:
         return False
     usual = float(np.median(steps))
     return bool(np.any(np.abs(steps - usual) > _UNEVEN * usual))
+
+
+def moved_up(volumes: Volumes, rows: Sequence[Row]) -> bool:
+    """Tell whether lost slices may have moved later ones into earlier volumes.
+
+    That is so where nothing but the order of the files at each position tells the volumes apart,
+    and some numbers in between are not there. A series cut off at its end has all of them.
+    """
+    if volumes.key != "instance_number" or not volumes.incomplete:
+        return False
+    return {row.get("instance_number") for row in rows} != set(range(1, len(rows) + 1))
 
 
 def _or(value: int | None) -> int:

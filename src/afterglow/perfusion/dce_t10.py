@@ -68,8 +68,8 @@ def t10_of(
     try:
         return _measured(find, found, bids, anat, config, threads)
     except NotEvaluable as reason:
-        earlier = facts.get("injections") or []
-        if "DCE" in earlier and earlier.index("DCE") > 0:
+        earlier = facts.get("injection_before_dce")
+        if earlier or (earlier is None and len(facts.get("injections") or ()) > 1):
             raise NotEvaluable(
                 "injection_before_dce",
                 f"T1 was not measured after the earlier injection ({reason}), and with contrast in "
@@ -101,7 +101,14 @@ def _measured(
         if path is None:
             continue
         image, affine = load_nifti(find(path))
-        tr, angle = sequence(read_json(find(entry["sidecar"])), entry["path"])
+        sidecar = read_json(find(entry["sidecar"]))
+        if sidecar.get("IntensityScale") == "displayed":
+            raise NotEvaluable(
+                "vfa_scale_unknown",
+                "each flip angle is displayed on a scale of its own, and the private elements of "
+                "Philips that undo it are not in the files",
+            )
+        tr, angle = sequence(sidecar, entry["path"])
         image = image.mean(axis=3) if image.ndim == 4 else image
         if image.shape != found.series.shape[:3] or not np.allclose(
             affine, found.affine, atol=1e-2

@@ -96,6 +96,8 @@ def preload_of(site: str | None, facts: dict[str, Any]) -> tuple[str | None, lis
     """
     if site == "dce" and facts.get("preload_evidence") == "none_seen":
         return "none", ["the site preloads by DCE, but no DCE came before DSC in this session"]
+    if facts.get("preload_evidence") == "dsc_before_dsc" and site not in {"partial", "full"}:
+        return None, ["another DSC series came first, and nothing says how much its bolus preloads"]
     if site in {None, "none"} and facts.get("preload_evidence") == "dce_before_dsc":
         said = "the site says that nothing preloads DSC, but DCE came before it in this session"
         return "dce", [said] if site else []
