@@ -359,3 +359,51 @@ def test_a_file_that_became_readable_is_read_though_nothing_else_moved(tmp_path,
     assert build_index(study_of(tmp_path)).plan[0]["classes"] == ["DSC"]
     monkeypatch.undo()
     assert build_index(study_of(tmp_path)).plan[0]["classes"] == ["DSC", "T1w"]
+
+
+def csv_file(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_rows_of_site_files_that_fit_nothing_are_named_by_number_only(tmp_path):
+    write_study(tmp_path / "incoming", SMALL)
+    clinical = csv_file(
+        tmp_path / "clinical.csv",
+        "patient,srs_date",
+        "SECRET-PID-0001,04.03.2019",
+        "SECRET-PID-1,20190304",
+    )
+    masks = csv_file(
+        tmp_path / "masks.csv",
+        "patient,study_date,file",
+        "SECRET-PID-0001,20190304,gone.nii",
+        "SECRET-PID-0001,20190305,clinical.csv",
+    )
+    result = build_index(study_of(tmp_path, clinical=clinical, masks=masks))
+    told = "\n".join(result.warnings)
+    assert "the file that row 1 of the list names is not there" in told
+    assert "masks of north: row 2 of the list fit no session" in told
+    assert "srs_date of row 1 is no date, expected YYYYMMDD" in told
+    assert "clinical: no DICOM of the patient of row 2" in told
+    assert "SECRET" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"patient;srs_date\nA;20190304\n", "semicolons or tabs"),
+        (b"Patient,srs_date\nA,20190304\n", "lower case"),
+        (b"patient,srs_date\nM\xfcller,20190304\n", "UTF-8"),
+        (b"patient,srs_date\n\x00,20190304\n", "clinical"),
+    ],
+)
+def test_a_site_file_that_cannot_be_read_says_what_to_do(tmp_path, content, said):
+    write_study(tmp_path / "incoming", SMALL[:1])
+    path = tmp_path / "clinical.csv"
+    path.write_bytes(content)
+    try:
+        told = "; ".join(build_index(study_of(tmp_path, clinical=path)).warnings)
+    except AfterglowError as error:
+        told = str(error)
+    assert said in told

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 from afterglow import __version__
 from afterglow.config import Study, generate, load_study
-from afterglow.config.template import write_template
+from afterglow.config.template import TEMPLATE, write_template
 from afterglow.errors import AfterglowError
 
 REPO = Path(__file__).resolve().parents[1]
@@ -61,6 +61,32 @@ def test_unknown_keys_name_the_nearest_valid_one(tmp_path: Path) -> None:
     load_study(path)
     path.write_text(path.read_text() + "\ndcse: {}\n")
     with pytest.raises(AfterglowError, match="unknown key `dcse`, did you mean `dce`"):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("study: my-cohort", "study: My cohort", "without spaces"),
+        ("name: north", "name: North", "expected lower case letters and digits only"),
+        ("dicom: [incoming/north]", "dicom: incoming/north", "expected a list, as in [a, b]"),
+        ("out: out", "out: incoming/north/out", "lie in one another"),
+        ("out: out", "out: .", "lie in one another"),
+        ("study: my-cohort", "study: caf\xe9", "UTF-8"),
+        (
+            "\n# clinical:",
+            "  - {name: south, dicom: [incoming]}\n# clinical:",
+            "centers north and south",
+        ),
+    ],
+)
+def test_a_study_file_that_cannot_be_meant_is_refused_in_plain_words(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in TEMPLATE
+    path = tmp_path / "study.yaml"
+    path.write_text(TEMPLATE.replace(old, new, 1), encoding="latin-1")
+    with pytest.raises(AfterglowError, match=re.escape(said)):
         load_study(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +78,8 @@ def init(directory: Annotated[Path, typer.Argument(help="Where to write study.ya
 
     path = write_template(directory)
     sys.stdout.write(
-        f"wrote {path}\nfill in the center's DICOM folder, then: afterglow run {path}\n"
+        f"wrote {path}\nfill in the center's DICOM folder, then: "
+        f"afterglow index {shlex.quote(str(directory))}\n"
         "back up the private folder that the first run makes: it holds the key of all identifiers\n"
     )
 
@@ -98,6 +100,9 @@ def _index(study: Study, jobs: int, *, quiet: bool) -> Any:
     result = build_index(study, jobs=jobs, progress=_tell_progress)
     if not quiet:
         sys.stdout.write(result.summary() + "\n")
+    else:
+        for warning in result.warnings:
+            _tell_progress(f"warning: {warning}")
     return result
 
 
@@ -119,9 +124,10 @@ def plan(
         print_json(plan_json(planned))
     else:
         show_plan(console(), dag, planned, explain=explain)
+        sys.stdout.write("by the last index; `afterglow index` and `run` look for new scans\n")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True})
 def run(
     context: typer.Context,
     study: StudyArgument,
@@ -148,9 +154,9 @@ def run(
     from afterglow.cli.show import show_plan
 
     loaded, study_file = open_study(study)
-    found = _index(loaded, _cores(cores), quiet=True) if scan else None
-    quarantined = found is not None and bool(
-        found.quarantined or any(row["status"] == "quarantined" for row in found.plan)
+    seen = _index(loaded, _cores(cores), quiet=True) if scan else None
+    quarantined = seen is not None and bool(
+        seen.quarantined or any(row["status"] == "quarantined" for row in seen.plan)
     )
     selection = Selection(center, subject, session, until, _part(batch))
     if dry_run:
@@ -168,12 +174,13 @@ def run(
         extra=context.args,
         watch=_watcher(plain=plain, as_json=as_json),
     )
-    code = exit_code(result)
-    code = ExitCode.PARTIAL if code == ExitCode.DONE and quarantined else code
+    found = exit_code(result)
+    code = ExitCode.PARTIAL if found == ExitCode.DONE and quarantined else found
     if as_json:
         sys.stdout.write(json.dumps({"event": "over", "exit_code": int(code)}) + "\n")
     else:
         _tell(loaded, study_file, result)
+        _tell_troubles(study_file, failed=found != ExitCode.DONE, quarantined=quarantined)
     _gate(loaded)
     raise typer.Exit(code)
 
@@ -233,12 +240,21 @@ def _tell(study: Study, study_file: Path, result: Any) -> None:
         sys.stdout.write(f"trace a number: {_example_trace(out, study_file)}\n")
 
 
+def _tell_troubles(study_file: Path, *, failed: bool, quarantined: bool) -> None:
+    """Say which command tells more where a run ends with exit code 3."""
+    where = shlex.quote(str(study_file))
+    if failed:
+        sys.stdout.write(f"what failed, why, and what to do: afterglow status {where}\n")
+    if quarantined:
+        sys.stdout.write(f"what is quarantined, and why: afterglow index {where}\n")
+
+
 def _example_trace(out: Path, study_file: Path) -> str:
     """Return a trace command that works on this study: the first evaluable lesion rCBV, or any."""
     from afterglow.provenance.lineage import example_selector
 
     where = " ".join(f"{column}={value}" for column, value in example_selector(out).items())
-    return f"afterglow trace {study_file} features {where}"
+    return f"afterglow trace {shlex.quote(str(study_file))} features {where}"
 
 
 @app.command()

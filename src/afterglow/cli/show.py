@@ -135,5 +135,7 @@ def summarize(states: list[State]) -> str:
     counts = Counter(state.status for state in states)
     problems = sum(len(state.problems) for state in states)
     parts = [f"{counts['done']} done", f"{counts['not_evaluable']} not evaluable"]
-    parts.append(f"{counts['failed'] + problems} failed")
+    parts.append(f"{counts['failed']} failed")
+    if problems:
+        parts.append(f"{problems} part{'s' * (problems > 1)} of them failed")
     return ", ".join(parts)

@@ -22,12 +22,13 @@ Agent = Literal[
 ]
 
 
+CENTER_NAME = r"^[a-z0-9]+$"
+
+
 class CenterConfig(Section):
     """One center: where its data arrive and what its site knows."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9]+$", description="Short name, lower case letters and digits."
-    )
+    name: str = Field(pattern=CENTER_NAME, description="Short name, lower case letters and digits.")
     dicom: list[Path] = Field(
         min_length=1, description="Folders, zip or tar files with the center's DICOM."
     )

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from afterglow.config.anat import AnatConfig
 from afterglow.config.base import Section
 from afterglow.config.bids import BIDSConfig
-from afterglow.config.center import CenterConfig
+from afterglow.config.center import CENTER_NAME, CenterConfig
 from afterglow.config.cohort import CohortConfig
 from afterglow.config.dce import DCEConfig
 from afterglow.config.dsc import DSCConfig
@@ -24,12 +24,27 @@ from afterglow.config.report import ReportConfig
 from afterglow.config.tables import TablesConfig
 from afterglow.errors import AfterglowError
 
+_STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# what pydantic says in the words of Python
+_PLAIN = {
+    "string_pattern_mismatch": "{pattern}",
+    "string_type": "expected text, in quotes where it is a number",
+    "list_type": "expected a list, as in [a, b]",
+    "too_short": "expected at least {min_length}",
+    "missing": "is required",
+}
+_PATTERNS = {
+    _STUDY_NAME: "expected plain letters, digits, dots, underscores or hyphens, without spaces",
+    CENTER_NAME: "expected lower case letters and digits only",
+}
+
 
 class Study(Section):
     """One study: where its data are, where results go, and every setting of every stage."""
 
     study: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the study, used in reports."
+        pattern=_STUDY_NAME,
+        description="Name of the study, used in reports: letters, digits and . _ - only.",
     )
     out: Path = Field(description="Folder that receives everything Afterglow writes.")
     private: Path | None = Field(
@@ -122,6 +137,10 @@ def load_study(path: Path | str) -> Study:
         ) from error
     except yaml.YAMLError as error:
         raise AfterglowError(f"the study file is not YAML: {error}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise AfterglowError(
+            "the study file is no text in UTF-8", where=str(path), remedy="save it in UTF-8"
+        ) from error
     if not isinstance(content, dict):
         raise AfterglowError(
             "the study file holds no settings", where=str(path), expected="a mapping"
@@ -130,7 +149,40 @@ def load_study(path: Path | str) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise AfterglowError(_explain(error), where=str(path)) from error
-    return _absolute(study, path.resolve().parent)
+    study = _absolute(study, path.resolve().parent)
+    _apart(study, path)
+    return study
+
+
+def _apart(study: Study, path: Path) -> None:
+    """Refuse folders that lie in one another: results are no input, and a scan has one center.
+
+    Raises
+    ------
+    AfterglowError
+        Which two.
+    """
+    incoming = [(c.name, folder.resolve()) for c in study.centers for folder in c.dicom]
+    for name, folder in incoming:
+        for kind, own in (("out", study.out), ("private", study.private_dir)):
+            if _nested(own.resolve(), folder):
+                raise AfterglowError(
+                    f"`{kind}` and the incoming folder of center {name} lie in one another",
+                    where=f"{path}: {own}, {folder}",
+                    remedy="keep results and incoming DICOM in folders beside each other",
+                )
+    for number, (name, folder) in enumerate(incoming):
+        for other, further in incoming[:number]:
+            if name != other and _nested(folder, further):
+                raise AfterglowError(
+                    f"centers {other} and {name} have incoming folders that lie in one another",
+                    where=f"{path}: {further}, {folder}",
+                    remedy="give each center folders of its own, else each scan counts twice",
+                )
+
+
+def _nested(a: Path, b: Path) -> bool:
+    return a.is_relative_to(b) or b.is_relative_to(a)
 
 
 def _explain(error: ValidationError) -> str:
@@ -143,7 +195,9 @@ def _explain(error: ValidationError) -> str:
             hint = f", did you mean `{near[0]}`?" if near else ""
             lines.append(f"unknown key `{key}`{hint}")
         else:
-            lines.append(f"`{key}`: {item['msg']}, found {item['input']!r}")
+            plain = _PLAIN.get(item["type"])
+            said = plain.format(**item.get("ctx", {})) if plain else item["msg"]
+            lines.append(f"`{key}`: {_PATTERNS.get(said, said)}, found {item['input']!r}")
     return "; ".join(lines)
 
 

@@ -39,6 +39,11 @@ class Crosswalk:
         """Write the register where it changed."""
         write_private(self.path, {"version": 1, "subjects": self.subjects})
 
+    def patients(self) -> set[tuple[str, str]]:
+        """Return center and identifier of every patient who was ever seen."""
+        keys = (key.partition("\0") for key in self.subjects)
+        return {(center, patient) for center, _, patient in keys}
+
     def subject(self, center: CenterConfig, patient: str) -> dict[str, Any]:
         """Return the entry of a patient of a center, made at first sight."""
         key = f"{center.name}\0{patient}"
@@ -145,13 +150,30 @@ def read_csv(path: Path | None, columns: tuple[str, ...]) -> list[dict[str, str]
             names = set(reader.fieldnames or ())
     except OSError as error:
         raise AfterglowError(
-            f"a CSV file of the study cannot be read ({error.strerror})", where=path.name
+            f"a CSV file of the study cannot be read ({error.strerror})",
+            where=path.name,
+            remedy="correct its path in the study file",
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AfterglowError(
+            "a CSV file of the study is no text in UTF-8",
+            where=path.name,
+            remedy="save it as CSV in UTF-8, separated by commas",
         ) from error
     missing = [name for name in columns if name not in names]
     if missing:
         raise AfterglowError(
             f"a CSV file lacks the column {', '.join(missing)}",
             where=path.name,
-            expected=", ".join(columns),
+            expected=f"a first line with {', '.join(columns)}, separated by commas",
+            remedy=_column_hint(names, missing),
         )
     return rows
+
+
+def _column_hint(names: set[str], missing: list[str]) -> str:
+    """Return what makes a header unlike the one expected; its words are never repeated."""
+    if any(separator in name for name in names for separator in ";\t"):
+        return "save it with commas in place of semicolons or tabs"
+    plain = {name.strip().lower() for name in names}
+    return "write column names in lower case, without spaces" if plain & set(missing) else ""

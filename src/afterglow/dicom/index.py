@@ -22,7 +22,8 @@ from afterglow.dicom.digests import replaced_content
 from afterglow.dicom.masks import given_masks
 from afterglow.dicom.result import IndexResult
 from afterglow.dicom.series import FOUND
-from afterglow.dicom.sessions import CenterIndex, Session, reference_sessions, srs_days
+from afterglow.dicom.sessions import CenterIndex, Session, reference_sessions
+from afterglow.dicom.site_files import srs_days, warn_of_strangers
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.impact import WITHDRAWN, withdrawn_subjects
 
@@ -128,9 +129,10 @@ def _fingerprint(study: Study, tables: dict[str, pa.Table]) -> str:
                 digest.update(b"-" if chunk is None else memoryview(chunk))
     for center in study.centers:
         digest.update(center.model_dump_json().encode())
-    files = [study.clinical, *(p for c in study.centers for p in (c.masks, c.subjects, c.visits))]
+    files = [study.clinical, study.outcomes]
+    files += [path for c in study.centers for path in (c.masks, c.subjects, c.visits)]
     for path in (*files, resource("config/series.yaml"), study.out / WITHDRAWN):
-        if path is not None and path.exists():
+        if path is not None and path.is_file():
             digest.update(path.read_bytes())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -207,6 +209,7 @@ def _rebuild(
         sum(result.quarantined.values()),
     )
     srs = srs_days(study, result.warnings)
+    warn_of_strangers(study, crosswalk.patients(), result.warnings)
     reference_sessions(sessions, crosswalk, srs)
     crosswalk.save()
     write_private(private / "rejected.json", {"instances": rejected})

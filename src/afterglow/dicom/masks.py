@@ -12,6 +12,7 @@ from afterglow.dicom.clock import ordinal
 from afterglow.dicom.crosswalk import read_csv
 from afterglow.dicom.deidentify import Secret, write_private
 from afterglow.dicom.digests import whole_digest
+from afterglow.dicom.site_files import shown_rows
 
 if TYPE_CHECKING:
     from afterglow.config.center import CenterConfig
@@ -21,7 +22,10 @@ _RATER = re.compile(r"^[A-Za-z]?[0-9]{1,3}$|^(rater|reader)-?[0-9A-Za-z]{1,3}$")
 
 @dataclass(frozen=True)
 class GivenMask:
-    """One row of a center's mask list; ``day`` is the day number of its study, or None."""
+    """One row of a center's mask list; ``day`` is the day number of its study, or None.
+
+    ``row`` counts from 1 below the header of the list.
+    """
 
     patient: str
     day: int | None
@@ -31,6 +35,7 @@ class GivenMask:
     sha256: str
     rater: str
     kind: str
+    row: int = 0
 
     def public(self) -> dict[str, str]:
         """Return what the manifest says about it."""
@@ -55,12 +60,12 @@ def given_masks(
     old = json.loads(cache_path.read_text(encoding="utf-8")) if cache_path.exists() else {}
     new: dict[str, dict[str, object]] = {}
     found: list[GivenMask] = []
-    missing = 0
-    for row in read_csv(center.masks, ("patient", "file")):
+    missing: list[int] = []
+    for number, row in enumerate(read_csv(center.masks, ("patient", "file")), start=1):
         path = Path(row["file"])
         path = path if path.is_absolute() else center.masks.parent / path
         if not path.is_file():
-            missing += 1
+            missing.append(number)
             continue
         info = path.stat()
         stamp = [info.st_size, info.st_mtime_ns, info.st_ino]
@@ -80,8 +85,11 @@ def given_masks(
                 sha256=sha256,
                 rater=rater,
                 kind=re.sub(r"[^a-z_]", "", row.get("kind", "").lower()) or "lesions",
+                row=number,
             )
         )
     write_private(cache_path, new)
-    warnings = [f"{center.name}: {missing} listed masks are not there"] if missing else []
-    return found, warnings
+    if not missing:
+        return found, []
+    rows = shown_rows(missing)
+    return found, [f"masks of {center.name}: the file that {rows} of the list names is not there"]

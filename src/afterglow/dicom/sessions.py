@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from afterglow.dicom.clock import ordinal
 from afterglow.dicom.conflicts import Sorted
-from afterglow.dicom.crosswalk import Crosswalk, read_csv
+from afterglow.dicom.crosswalk import Crosswalk
 from afterglow.dicom.deidentify import Secret
 from afterglow.dicom.linking import OBJECTS, Link, link_objects
 from afterglow.dicom.manifest import (
@@ -25,12 +25,10 @@ from afterglow.dicom.manifest import (
 )
 from afterglow.dicom.masks import GivenMask
 from afterglow.dicom.series import describe
+from afterglow.dicom.site_files import Days, shown_rows
 
 if TYPE_CHECKING:
-    from afterglow.config import Study
     from afterglow.config.center import CenterConfig
-
-Days = Mapping[tuple[str, str], int]
 
 # a planning scan is rarely older when treatment starts
 _PLANNING_DAYS = 42
@@ -138,7 +136,11 @@ class CenterIndex:
             for uid, date in self.crosswalk.new_order(own):
                 built.append(self._session(patient, uid, date, studies[patient, uid], left))
         if left:
-            warnings.append(f"{self.center.name}: {len(left)} given masks fit no session")
+            rows = shown_rows(sorted(mask.row for mask in left))
+            warnings.append(
+                f"masks of {self.center.name}: {rows} of the list fit no session; patient and "
+                "study_date (YYYYMMDD) must be those of the headers"
+            )
         return built
 
     def _linked(
@@ -297,26 +299,6 @@ def _take(masks: list[GivenMask], patient: str, uid: str, day: int | None) -> li
     for mask in own:
         masks.remove(mask)
     return sorted(own, key=lambda mask: (mask.sha256, mask.rater))
-
-
-def srs_days(study: Study, warnings: list[str]) -> dict[tuple[str, str], int]:
-    """Return the day number of the first radiosurgery by center and patient."""
-    found: dict[tuple[str, str], int] = {}
-    unknown = 0
-    for row in read_csv(study.clinical, ("patient",)):
-        text = row.get("srs_date", "").strip()
-        day = ordinal(text) if text else None
-        if text and day is None:
-            unknown += 1
-        if day is None:
-            continue
-        centers = [row["center"].strip()] if row.get("center") else [c.name for c in study.centers]
-        for center in centers:
-            key = (center, row["patient"].strip())
-            found[key] = min(day, found.get(key, day))
-    if unknown:
-        warnings.append(f"clinical: {unknown} values of srs_date are no dates")
-    return found
 
 
 def reference_sessions(sessions: Sequence[Session], crosswalk: Crosswalk, srs: Days) -> None:
