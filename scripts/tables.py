@@ -8,7 +8,7 @@ from afterglow.bids.dataset import write_dataset_files
 from afterglow.dicom.deidentify import load_secret
 from afterglow.provenance.job import Job
 from afterglow.provenance.wrapper import run
-from afterglow.tables import changes, clinical, courses, sessions, wide
+from afterglow.tables import changes, clinical, courses, sessions, treatment, wide
 from afterglow.tables.consolidate import curve_batches, feature_batches
 from afterglow.tables.documents import write_documents
 from afterglow.tables.identities import Identities, read_identities
@@ -34,14 +34,14 @@ def main(job: Job) -> None:
     study = StudyStates(plan, job.upstream)
     identities = read_identities(study, job.path)
     people = _people(job, plan)
-    treatment = clinical.read_rows(job.study.clinical, people, "clinical")
-    rows, treated, told = _lesions(job, study, identities, people, treatment)
+    site = clinical.read_rows(job.study.clinical, people, "clinical", job.warn)
+    rows, treated, told = _lesions(job, study, identities, people, site)
     days = _days_from_srs(people, treated)
     _sessions(job, study, rows, days)
     write_table(rows, LesionRow, _out(job, "lesions"))
     centers = {subject: study.center_of(subject) for subject in study.by_subject}
     srs = {subject: own.srs for (subject, lesion), own in treated.items() if lesion is None}
-    write_table(therapy_rows(treatment, centers, srs), TherapyRow, _out(job, "therapies"))
+    write_table(therapy_rows(site, centers, srs), TherapyRow, _out(job, "therapies"))
     write_table(identities.edges, EdgeRow, _out(job, "edges"))
     failures = list(sessions.failure_rows(study, _absent(job)))
     write_table(failures, FailureRow, _out(job, "failures"))
@@ -97,27 +97,33 @@ def _lesions(
     study: StudyStates,
     identities: Identities,
     people: clinical.People,
-    treatment: list[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], clinical.Treated, dict[str, dict[str, list[int]]]]:
+    site: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], treatment.Treated, dict[str, dict[str, list[int]]]]:
     """Return rows of `lesions`, radiosurgery of lesions and subjects, and who told what where."""
     rows = courses.measured_rows(study, identities, job.path)
-    places = courses.places_of(rows)
-    treated = clinical.treatments(treatment, places, people)
-    given = clinical.read_rows(job.study.outcomes, people, "outcomes")
-    labels, lost = clinical.outcomes(given, places, people)
+    masks = mask_facts(study, job.path)
+    places = courses.places_of(rows, masks)
+    treated = treatment.treatments(site, places, people)
+    for doubt in treatment.treatment_doubts(site, places, people):
+        job.warn(doubt)
+    given = clinical.read_rows(job.study.outcomes, people, "outcomes", job.warn)
+    labels, lost = treatment.outcomes(given, places, people)
     if lost:
-        job.warn(f"{lost} of {len(given)} outcome rows fit no lesion, or contradict another row")
-    courses.add_identity(rows, identities, mask_facts(study, job.path))
+        job.warn(
+            f"{lost} of {len(given)} outcome rows are not used: they fit no lesion, have no label,"
+            " or contradict another row (a lesion with two labels has none)"
+        )
+    courses.add_identity(rows, identities, masks)
     courses.add_treatment(rows, treated, labels, people)
     order, noise = _order(study), job.study.tables.repeatability
     courses.add_responses(rows, order, courses.settings_of(job.study.tables))
     courses.add_growth(rows, order, _days(people), noise)
-    told = {"clinical": treatment, "outcomes": given}
+    told = {"clinical": site, "outcomes": given}
     return rows, treated, {n: clinical.row_numbers(r, places, people) for n, r in told.items()}
 
 
 def _days_from_srs(
-    people: clinical.People, treated: clinical.Treated
+    people: clinical.People, treated: treatment.Treated
 ) -> dict[tuple[str, str], float]:
     """Return days from the subject's first radiosurgery by session."""
     days = {}

@@ -13,7 +13,7 @@ import pytest
 
 from afterglow.errors import AfterglowError
 from afterglow.lesions.growth import MONTH
-from afterglow.tables import clinical
+from afterglow.tables import clinical, courses, treatment
 from afterglow.tables.changes import ChangeSettings, change_columns
 from afterglow.tables.digest import content_digest
 from afterglow.tables.models import MODELS, EdgeRow, FlowRow, LesionRow, WideRow
@@ -165,7 +165,7 @@ def test_site_files_are_joined_by_label_and_dates_are_shifted(tmp_path):
     rows = clinical.read_rows(path, PEOPLE, "clinical")
     assert [r["subject"] for r in rows] == ["aa"]
     assert rows[0]["srs_date"] == dt.date(2019, 3, 5) - dt.timedelta(days=1000)
-    found = clinical.treatments(rows, PLACES, PEOPLE)
+    found = treatment.treatments(rows, PLACES, PEOPLE)
     assert found["aa", "L002"].dose == 20.0
     assert found["aa", None].srs == rows[0]["srs_date"]
     assert clinical.row_numbers(rows, PLACES, PEOPLE) == {"aa": [1], "aa/L002": [1]}
@@ -198,16 +198,87 @@ def test_a_row_names_a_lesion_by_id_place_or_label(row, lesion):
     assert clinical.lesion_of({"subject": "aa", **row}, PLACES, PEOPLE) == lesion
 
 
-def test_contradicting_outcomes_are_counted():
+def test_a_number_means_a_label_of_the_sites_own_mask_only():
+    made = [replace(place, given=False) for place in PLACES]
+    assert clinical.lesion_of({"subject": "aa", "lesion": "1"}, made, PEOPLE) is None
+    mixed = [*made[:2], PLACES[2]]
+    assert clinical.lesion_of({"subject": "aa", "lesion": "1"}, mixed, PEOPLE) == "L002"
+
+
+def test_the_first_mask_is_the_earliest_and_not_the_first_label():
+    places = [
+        clinical.Place("aa", "v10", 1, "L002", (0.0, 0.0, 0.0)),
+        clinical.Place("aa", "v9", 1, "L001", (0.0, 0.0, 0.0)),
+    ]
+    days = {("aa", "v9"): dt.date(2016, 1, 1), ("aa", "v10"): dt.date(2016, 2, 1)}
+    people = clinical.People((), days)
+    assert clinical.lesion_of({"subject": "aa", "lesion": "1"}, places, people) == "L001"
+
+
+def test_contradicting_outcomes_are_counted_and_not_used():
     rows = [
         {"subject": "aa", "lesion": "L001", "label": "progression", "blinded": "true"},
         {"subject": "aa", "lesion": "1", "label": "treatment_effect"},
         {"subject": "aa", "lesion": "7", "label": "progression"},
+        {"subject": "aa", "lesion": "L002", "label": "progression", "blinded": "true"},
+        {"subject": "aa", "lesion": "L002", "label": "progression", "basis": "resection"},
     ]
-    found, lost = clinical.outcomes(rows, PLACES, PEOPLE)
-    assert found["aa", "L001"].label == "progression"
-    assert found["aa", "L001"].blinded is True
-    assert lost == 2
+    found, lost = treatment.outcomes(rows, PLACES, PEOPLE)
+    assert list(found) == [("aa", "L002")]
+    assert found["aa", "L002"].blinded is True
+    assert lost == 3
+
+
+def test_what_cannot_be_read_of_a_site_file_is_told(tmp_path):
+    path = tmp_path / "clinical.csv"
+    path.write_text(
+        "patient,center,lesion,srs_date,dose_gy\n"
+        "P1,north,1.0,05/03/2019,20\n"
+        "P9,north,1,20190305,20\n"
+        "P1,north,9,2019-03-05,20\n"
+        "P1,north,L002,2019-03-05,20\n"
+        "P1,north,L002,2019-09-05,18\n"
+    )
+    said = []
+    rows = clinical.read_rows(path, PEOPLE, "clinical", said.append)
+    said += treatment.treatment_doubts(rows, PLACES, PEOPLE)
+    told = ("1 of 5 rows of a patient", "`srs_date` that is no date in rows 1:")
+    told += ("1 of 4 clinical rows name a lesion that is none", "1 lesions were treated on several")
+    assert len(said) == len(told)
+    assert all(part in text for part, text in zip(told, said, strict=True))
+    assert not any("05/03" in text or "P9" in text for text in said)
+    assert clinical.lesion_of(rows[0], PLACES, PEOPLE) == "L001"
+
+
+@pytest.mark.parametrize(
+    ("named", "doses"),
+    [
+        (
+            ("1", "2"),
+            [20.0, 20.0, None, None],
+        ),  # all rows name lesions: the others were not treated
+        (
+            ("1", ""),
+            [20.0, 20.0, 20.0, None],
+        ),  # one speaks of the subject, never of what came later
+        (("1", "8"), [20.0, 20.0, 20.0, None]),
+    ],
+)
+def test_a_dose_is_given_to_no_lesion_that_cannot_have_had_it(named, doses):
+    srs = dt.date(2016, 6, 10)
+    site = [{"subject": "aa", "lesion": n, "srs_date": srs, "dose_gy": "20"} for n in named]
+    rows = [
+        {"subject": "aa", "session": session, "lesion_id": lesion, "state": state}
+        for lesion, session, state in (
+            ("L001", "x", "baseline"),
+            ("L002", "x", "baseline"),
+            ("L003", "x", "baseline"),
+            ("L004", "y", "new"),
+        )
+    ]
+    courses.add_treatment(rows, treatment.treatments(site, PLACES, PEOPLE), {}, PEOPLE)
+    assert [row.get("prescribed_dose") for row in rows] == doses
+    assert [row["days_from_srs"] for row in rows] == [-2.0, -2.0, -2.0, 83.0]
 
 
 def test_therapies_are_days_from_srs_and_change_no_dose(tmp_path):
@@ -223,8 +294,8 @@ def test_therapies_are_days_from_srs_and_change_no_dose(tmp_path):
         "Q,north,1,,,cisplatin,20190310,20190311\n"
     )
     rows = clinical.read_rows(path, PEOPLE, "clinical")
-    treated = clinical.treatments(rows, PLACES, PEOPLE)
-    assert treated["aa", None].dose == treated["aa", "L002"].dose == 20.0
+    treated = treatment.treatments(rows, PLACES, PEOPLE)
+    assert (treated["aa", None].dose, treated["aa", "L002"].dose) == (None, 20.0)
     assert ("bb", None) not in treated
     srs = {subject: own.srs for (subject, lesion), own in treated.items() if lesion is None}
     found = therapy_rows(rows, {"aa": "north", "bb": "south"}, srs)

@@ -117,7 +117,7 @@ def clinical(subject: SubjectPlan) -> list[dict[str, Any]]:
         "therapy_start_date": "",
         "therapy_end_date": "",
     }
-    rows = [{**facts, "lesion": spec.number} for spec in subject.lesions]
+    rows = [{**facts, "lesion": spec.number} for spec in subject.lesions if spec.states[0]]
     for therapy, start, end in _THERAPIES.get(subject.patient, ()):
         own = {"patient": subject.patient, "therapy": therapy}
         own["therapy_start_date"] = _day(subject, start)

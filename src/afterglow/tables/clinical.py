@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 from afterglow.errors import AfterglowError
 
 NEAR = 8.0  # mm
+# A spreadsheet that leaves some cells of a column empty writes its whole numbers as 1.0.
+_NUMBER = re.compile(r"^(\d+)(?:\.0+)?$")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class People:
         found = sorted(s for (who, s), d in self.dates.items() if who == subject and d == day)
         return found[0] if found else None
 
+    def first(self, subject: str, sessions: Sequence[str]) -> str | None:
+        """Return the earliest of some sessions of a subject, by date where they have one."""
+        return min(
+            sessions, key=lambda s: (self.dates.get((subject, s), date.max), s), default=None
+        )
+
 
 def people_of(private: Path, plan: Sequence[Mapping[str, Any]], secret: Any) -> People:
     """Return the people of a study from its private crosswalk.
@@ -83,11 +92,14 @@ def dates_of(plan: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], date]:
     }
 
 
-def read_rows(path: Path | None, people: People, what: str) -> list[dict[str, Any]]:
+def read_rows(
+    path: Path | None, people: People, what: str, warn: Callable[[str], None] = lambda _: None
+) -> list[dict[str, Any]]:
     """Read a site's CSV; ``patient`` becomes ``subject`` and every date is shifted.
 
     Rows of patients that the study does not have are left out. A column ``center`` tells apart
-    patients of one name. ``row`` is the number of the row, from 1 below the header.
+    patients of one name. ``row`` is the number of the row, from 1 below the header. ``warn`` is
+    told which rows were left out, and which hold a date that cannot be read.
 
     Raises
     ------
@@ -108,13 +120,36 @@ def read_rows(path: Path | None, people: People, what: str) -> list[dict[str, An
             f"the {what} file has no column `patient`", expected="a column `patient`"
         )
     found = []
+    strangers: list[int] = []
+    undated: dict[str, list[int]] = {}
     for number, row in enumerate(rows, start=1):
         plain = {name: (text or "").strip() for name, text in row.items() if name}
         person = people.person(plain.pop("patient"), plain.pop("center", ""))
-        if person is not None:
-            told = _shifted(plain, person.shift_days)
-            found.append({"subject": person.subject, **told, "row": number})
+        if person is None:
+            strangers.append(number)
+            continue
+        told = _shifted(plain, person.shift_days)
+        for name, text in plain.items():
+            if text and told[name] is None:
+                undated.setdefault(name, []).append(number)
+        found.append({"subject": person.subject, **told, "row": number})
+    if strangers:
+        warn(
+            f"the {what} file has {len(strangers)} of {len(rows)} rows of a patient that the study"
+            f" does not have, or has in several centers (rows {some(strangers)}): left out"
+        )
+    for name, numbers in sorted(undated.items()):
+        warn(
+            f"the {what} file has a `{name}` that is no date in rows {some(numbers)}: read as"
+            " unknown, expected YYYYMMDD or YYYY-MM-DD"
+        )
     return found
+
+
+def some(numbers: Sequence[int]) -> str:
+    """Return the first few numbers as text."""
+    shown = ", ".join(map(str, numbers[:10]))
+    return shown if len(numbers) <= 10 else f"{shown} and {len(numbers) - 10} more"
 
 
 def row_numbers(
@@ -161,129 +196,52 @@ def parse_date(text: str | None) -> date | None:
 
 @dataclass(frozen=True)
 class Place:
-    """One lesion at one session: what a row of a site's file can mean."""
+    """One lesion at one session: what a row of a site's file can mean.
+
+    ``given`` says that the site drew the mask, so that its numbers are the site's own.
+    """
 
     subject: str
     session: str
     label: int
     lesion_id: str
     centroid: tuple[float, float, float]
+    given: bool = True
 
 
 def lesion_of(row: Mapping[str, Any], places: Sequence[Place], people: People) -> str | None:
     """Return the id of the lesion that a row names, None where it names none or is not clear.
 
     In this order: a stable id; a position (``centroid_x`` ... in mm, at ``study_date``) within
-    8 mm of exactly one lesion's centroid; a label in the mask of ``study_date``, else in the
-    subject's first masked session.
+    8 mm of exactly one lesion's centroid; a label in the mask of ``study_date``; without a
+    ``study_date`` a label in the subject's first mask that the site gave. The labels of a
+    segmentation are not the site's, and no number of a site's file means one of them.
     """
     own = [p for p in places if p.subject == row["subject"]]
     name = str(row.get("lesion") or "")
     if any(p.lesion_id == name for p in own):
         return name
     day = row.get("study_date")
-    session = None if day is None else people.session(row["subject"], day)
+    if day is None:
+        session = people.first(row["subject"], [p.session for p in own if p.given])
+    else:
+        session = people.session(row["subject"], day)
     there = [p for p in own if p.session == session]
-    point = [_number(row.get(f"centroid_{axis}")) for axis in "xyz"]
-    if there and not any(math.isnan(x) for x in point):
+    point = [number_of(row.get(f"centroid_{axis}")) for axis in "xyz"]
+    if day is not None and there and not any(math.isnan(x) for x in point):
         near = sorted((math.dist(point, p.centroid), p.lesion_id) for p in there)
         clear = len(near) < 2 or near[1][0] > NEAR
         return near[0][1] if near[0][0] <= NEAR and clear else None
-    if not name.isdigit() or not own:
+    number = _NUMBER.match(name)
+    if number is None:
         return None
-    first = session or min(p.session for p in own)
-    found = [p.lesion_id for p in own if p.session == first and p.label == int(name)]
+    found = [p.lesion_id for p in there if p.label == int(number.group(1))]
     return found[0] if found else None
 
 
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
+    """Return a cell as a number, NaN where it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """Radiosurgery of one lesion, or of a subject where all rows agree."""
-
-    srs: date | None
-    dose: float | None
-    fractions: int | None
-    histology: str | None
-
-
-Treated = dict[tuple[str, str | None], Treatment]
-
-
-def treatments(
-    rows: Sequence[Mapping[str, Any]], places: Sequence[Place], people: People
-) -> Treated:
-    """Return the first course by (subject, lesion id), and by (subject, None) what all share."""
-    found: Treated = {}
-    by_subject: dict[str, list[Treatment]] = {}
-    own = [row for row in rows if _of_radiosurgery(row)]
-    for row in sorted(own, key=lambda r: (r["subject"], r.get("srs_date") or date.max)):
-        dose, fractions = _number(row.get("dose_gy")), _number(row.get("fractions"))
-        treated = Treatment(
-            row.get("srs_date"),
-            None if math.isnan(dose) else dose,
-            None if math.isnan(fractions) else int(fractions),
-            row.get("histology") or None,
-        )
-        by_subject.setdefault(row["subject"], []).append(treated)
-        lesion = lesion_of(row, places, people)
-        if lesion is not None:
-            found.setdefault((row["subject"], lesion), treated)
-    for subject, every in by_subject.items():
-        days = [t.srs for t in every if t.srs is not None]
-        found[subject, None] = Treatment(
-            min(days) if days else None,
-            _common([t.dose for t in every]),
-            _common([t.fractions for t in every]),
-            _common([t.histology for t in every]),
-        )
-    return found
-
-
-def _of_radiosurgery(row: Mapping[str, Any]) -> bool:
-    """Return whether a row is of radiosurgery, and not of another therapy alone."""
-    return not row.get("therapy") or any(row.get(n) for n in ("srs_date", "dose_gy", "fractions"))
-
-
-def _common(values: Sequence[Any]) -> Any:
-    """Return the value that all share, None where they differ."""
-    return values[0] if len(set(values)) == 1 else None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The adjudicated label of one lesion."""
-
-    label: str
-    basis: str | None
-    day: date | None
-    blinded: bool | None
-
-
-def outcomes(
-    rows: Sequence[Mapping[str, Any]], places: Sequence[Place], people: People
-) -> tuple[dict[tuple[str, str], Outcome], int]:
-    """Return labels by (subject, lesion id), and how many rows fit no lesion or two labels."""
-    found: dict[tuple[str, str], Outcome] = {}
-    lost = 0
-    for row in rows:
-        lesion = lesion_of(row, places, people)
-        if lesion is None or not row.get("label"):
-            lost += 1
-            continue
-        blinded = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        outcome = Outcome(
-            row["label"],
-            row.get("basis") or None,
-            row.get("date"),
-            blinded.get(str(row.get("blinded") or "").lower()),
-        )
-        if found.setdefault((row["subject"], lesion), outcome) != outcome:
-            lost += 1
-    return found, lost

@@ -15,10 +15,11 @@ from afterglow.lesions.response import (
     lesion_response,
     measurable,
 )
-from afterglow.tables.clinical import Outcome, People, Place, Treatment
+from afterglow.tables.clinical import People, Place
 from afterglow.tables.identities import Identities
 from afterglow.tables.mask_facts import Facts
 from afterglow.tables.study import StudyStates
+from afterglow.tables.treatment import Outcome, Treated
 
 if TYPE_CHECKING:
     from afterglow.config.tables import TablesConfig
@@ -78,8 +79,13 @@ def _absent_rows(study: StudyStates, identities: Identities) -> list[dict[str, A
     return rows
 
 
-def places_of(rows: Sequence[Mapping[str, Any]]) -> list[Place]:
-    """Return where the lesions are."""
+def places_of(rows: Sequence[Mapping[str, Any]], masks: Facts | None = None) -> list[Place]:
+    """Return where the lesions are, and which of them the site drew."""
+
+    def given(row: Mapping[str, Any]) -> bool:
+        facts = (masks or {}).get((row["subject"], row["session"], int(row["label"])), {})
+        return facts.get("mask_source", "given") == "given"
+
     return [
         Place(
             row["subject"],
@@ -87,6 +93,7 @@ def places_of(rows: Sequence[Mapping[str, Any]]) -> list[Place]:
             row["label"],
             row["lesion_id"],
             (row["centroid_x"], row["centroid_y"], row["centroid_z"]),
+            given(row),
         )
         for row in rows
         if row["label"]
@@ -108,26 +115,46 @@ def add_identity(
 
 def add_treatment(
     rows: Sequence[dict[str, Any]],
-    treated: Mapping[tuple[str, str | None], Treatment],
+    treated: Treated,
     labels: Mapping[tuple[str, str], Outcome],
     people: People,
 ) -> None:
     """Add treatment, days from it, and the adjudicated outcome."""
+    later = _appeared_after(rows, treated, people)
     for row in rows:
-        subject = row["subject"]
-        own = treated.get((subject, row["lesion_id"])) or treated.get((subject, None))
+        subject, lesion = row["subject"], (row["subject"], row["lesion_id"])
+        own = treated.get(lesion) or treated.get((subject, None))
         if own is not None:
-            row["prescribed_dose"], row["fractions"] = own.dose, own.fractions
+            if lesion in treated or lesion not in later:
+                row["prescribed_dose"], row["fractions"] = own.dose, own.fractions
             row["histology"] = own.histology
             day = people.dates.get((subject, row["session"]))
             if own.srs is not None and day is not None:
                 row["days_from_srs"] = float((day - own.srs).days)
-        outcome = labels.get((subject, row["lesion_id"]))
+        outcome = labels.get(lesion)
         if outcome is not None:
             row["outcome"], row["outcome_basis"] = outcome.label, outcome.basis
             row["outcome_blinded"] = outcome.blinded
             if own is not None and own.srs is not None and outcome.day is not None:
                 row["outcome_days_from_srs"] = float((outcome.day - own.srs).days)
+
+
+def _appeared_after(
+    rows: Sequence[Mapping[str, Any]], treated: Treated, people: People
+) -> set[tuple[str, str]]:
+    """Return the lesions that were new after the subject's first radiosurgery.
+
+    What a site says of a subject without naming lesions cannot be about them.
+    """
+    found = set()
+    for row in rows:
+        own = treated.get((row["subject"], None))
+        day = people.dates.get((row["subject"], row["session"]))
+        if own is None or own.srs is None or day is None or row.get("state") != "new":
+            continue
+        if day > own.srs:
+            found.add((row["subject"], row["lesion_id"]))
+    return found
 
 
 def settings_of(config: TablesConfig) -> ResponseSettings:

@@ -37,7 +37,7 @@ class LesionRow(Row):
     same_as: str | None = column("Id of the lesion this one was found to be.", source="identity")
     first_session: str | None = column("First session of the lesion.", source="identity")
     days_from_srs: float | None = column(
-        "Days since radiosurgery of the lesion, else of the subject.",
+        "Days since the first radiosurgery of the lesion, else of the subject; negative before.",
         unit="d",
         source="clinical, bids",
     )
@@ -150,14 +150,19 @@ class LesionRow(Row):
         source="identity",
     )
     dose_reason: str | None = column("Why there is no dose of this lesion.", source="identity")
-    prescribed_dose: float | None = column("Prescribed dose.", unit="Gy", source="clinical")
-    fractions: int | None = column("Fractions.", source="clinical")
+    prescribed_dose: float | None = column(
+        "Prescribed dose of the lesion's first course, all fractions together, else that of the"
+        " subject's rows that name no lesion; absent where the lesion came later.",
+        unit="Gy",
+        source="clinical",
+    )
+    fractions: int | None = column("Fractions of that course.", source="clinical")
     histology: str | None = column("Histology of the primary.", source="clinical")
     outcome: str | None = column("Adjudicated label.", source="outcomes")
     outcome_basis: str | None = column("What the label rests on.", source="outcomes")
     outcome_blinded: bool | None = column("Adjudicated blind to perfusion.", source="outcomes")
     outcome_days_from_srs: float | None = column(
-        "Days from radiosurgery to the label.", unit="d", source="outcomes"
+        "Days from that radiosurgery to the label.", unit="d", source="outcomes"
     )
     reason: str = column(REASON, default="")
     record_id: str | None = column(RECORD, source="ledger")
