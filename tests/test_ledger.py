@@ -270,6 +270,18 @@ def test_a_pinned_version_refuses_another_release(study: FakeStudy) -> None:
         plan_study(study.load())
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_facts_that_a_stage_handed_on_are_vouched_for(study: FakeStudy, *, deep: bool) -> None:
+    """Later stages read the summary of a state: the figures of a page, the paths of masks."""
+    (path,) = (study.out / "ledger/states/cohort").glob("*.json")
+    assert verify(study.load(), deep=deep) == []
+    state = json.loads(path.read_text())
+    state["summary"] = {**state["summary"], "permutation_p": 0.01}
+    write_atomically(path, json.dumps(state, sort_keys=True, indent=1) + "\n")
+    found = verify(study.load(), deep=deep)
+    assert [(f.kind, f.path) for f in found] == [("TAMPERED", "ledger/states/cohort/study.json")]
+
+
 def test_status_needs_no_state_file_that_did_not_move(study: FakeStudy) -> None:
     rows = status_rows(study.out)
     assert Counter(row["status"] for row in rows) == {"done": 31}

@@ -19,6 +19,7 @@ from afterglow.provenance.places import TICKETS, JobId
 from afterglow.provenance.records import (
     read_record,
     record_path,
+    result_digest,
     state_path,
     superseded_states,
 )
@@ -114,7 +115,9 @@ def _state(dag: Dag, state: State, digests: Digests) -> Iterator[Finding]:
         )
         return
     recorded = {output["path"]: output["sha256"] for output in record["outputs"]}
-    if recorded != state.outputs or record["status"] != state.status:
+    told = record.get("result")
+    other = told is not None and told != result_digest(state)
+    if recorded != state.outputs or record["status"] != state.status or other:
         yield Finding("TAMPERED", where, state.key, "state and record disagree")
     stats = record.get("stats", {})
     for path, digest in recorded.items():

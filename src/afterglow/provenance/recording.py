@@ -16,7 +16,7 @@ from afterglow.provenance.catalog import MANIFESTS
 from afterglow.provenance.dag import PlannedJob
 from afterglow.provenance.digest import file_digest, stat_token
 from afterglow.provenance.job import Job, State
-from afterglow.provenance.records import result_digest
+from afterglow.provenance.records import dump_state, parse_state, result_digest
 
 
 def job_record(
@@ -50,6 +50,7 @@ def job_record(
         "detail": state.detail,
         "remedy": state.remedy,
         "problems": [vars(problem) for problem in state.problems],
+        "result": result_digest(parse_state(dump_state(state))),
         "outputs": [
             {"path": path, "sha256": digest, "size": (made / path).stat().st_size}
             for path, digest in outputs

@@ -140,13 +140,20 @@ def write_record(root: Path, record: dict[str, Any]) -> None:
     path = record_path(root, record["key"])
     path.parent.mkdir(parents=True, exist_ok=True)
     standing = read_record(root, record["key"])
-    if standing is not None and _result(standing) == _result(record):
+    if standing is not None and _same_result(standing, record):
         return
     text = dump_record(record)
     if standing is None and not path.exists():
         _write_first(path, text)
         return
     write_atomically(path, text)
+
+
+def _same_result(standing: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Return whether two records tell of one result; earlier releases kept no digest of it."""
+    both = "result" in standing and "result" in record
+    same = not both or standing["result"] == record["result"]
+    return same and _result(standing) == _result(record)
 
 
 def _result(record: dict[str, Any]) -> tuple[Any, ...]:
