@@ -174,6 +174,35 @@ def test_net_benefit_of_treating_all():
     assert gain == pytest.approx([0.25 - 0.75 * 0.25, 0.25 - 0.75])
 
 
+def test_the_interval_of_a_proportion_knows_of_patients():
+    hit = np.array([1, 1, 1, 1, 0, 1, 0, 1, 1, 0])
+    alone = statistics.clustered_proportion(hit, np.arange(10))
+    assert alone == statistics.clopper_pearson(7, 10)
+    thrice = statistics.clustered_proportion(np.repeat(hit, 3), np.repeat(np.arange(10), 3))
+    assert (thrice.k, thrice.n) == (21, 30)
+    naive = statistics.clopper_pearson(21, 30)
+    assert thrice.high - thrice.low > 1.4 * (naive.high - naive.low)
+    assert thrice.low < alone.low < naive.low
+    sure = statistics.clustered_proportion(np.ones(30), np.repeat(np.arange(10), 3))
+    assert (sure.low, sure.high) == (statistics.clopper_pearson(10, 10).low, 1.0)
+    one = statistics.clustered_proportion([1, 0, 1], ["a", "a", "a"])
+    assert one.high - one.low > 0.9
+
+
+def test_that_interval_holds_the_truth_where_lesions_of_a_patient_agree():
+    rng = np.random.default_rng(4)
+    held = {"patients": 0, "lesions": 0}
+    for _ in range(400):
+        patient = np.repeat(np.arange(30), rng.integers(1, 6, 30))
+        hit = rng.random(patient.size) < rng.beta(1.2, 0.3, 30)[patient]  # 0.8, correlation 0.4
+        found = statistics.clustered_proportion(hit, patient)
+        naive = statistics.clopper_pearson(int(hit.sum()), hit.size)
+        held["patients"] += found.low <= 0.8 <= found.high
+        held["lesions"] += naive.low <= 0.8 <= naive.high
+    assert held["patients"] >= 372  # 93 %
+    assert held["lesions"] <= 352  # 88 %
+
+
 def test_wilson_and_exact_intervals():
     # Newcombe 1998, table I: 81 of 263
     assert statistics.wilson(81, 263).low == pytest.approx(0.2553, abs=5e-5)

@@ -14,6 +14,7 @@ from afterglow.cohort.labels import binary_label, label_doubts
 from afterglow.cohort.matrix import design as make_design
 from afterglow.cohort.matrix import landmarks
 from afterglow.cohort.models import model_spec
+from afterglow.cohort.tabular import to_design
 from afterglow.config.cohort import CohortConfig
 from afterglow.errors import AfterglowError, NotEvaluable
 from cohort_simulation import simulate
@@ -200,6 +201,39 @@ def test_the_landmark_is_the_last_scan_up_to_the_label():
     assert values["lesion_rCBV_median"] == 3.0
     assert values["lesion_rCBV_median_change"] == pytest.approx(2.0)
     assert values["days_from_srs"] == 120.0
+
+
+@pytest.mark.parametrize(
+    ("basis", "session"), [("resection", "s3"), ("imaging-follow-up", "s2"), (None, "s2")]
+)
+def test_the_scan_that_a_label_was_read_from_is_no_landmark(basis, session):
+    rows, _ = course(label_day=180.0)
+    marks = landmarks([{**row, "outcome_basis": basis} for row in rows], mixed="drop")
+    assert [r["session"] for r in marks.rows] == [session]
+
+
+def test_visits_without_days_from_srs_are_ordered_by_date_and_not_by_name():
+    names = {"v9": 0.0, "v10": 90.0, "v11": 180.0}
+    rows = [lesion(name, outcome="RN", days_from_first=day) for name, day in names.items()]
+    marks = landmarks(rows[::-1], mixed="drop")
+    assert [r["session"] for r in marks.rows] == ["v11"]
+    cells = [
+        feature(1.0 + i, session=name, statistic="median") for i, name in enumerate(("v9", "v11"))
+    ]
+    design = make_design(marks, cells, rows)
+    values = dict(zip(design.names, design.x[0], strict=True))
+    assert values["lesion_rCBV_median_change"] == pytest.approx(1.0)
+    table = [
+        {
+            "subject": "a",
+            "lesion_id": "L001",
+            "session": name,
+            "center": "n",
+            "features": {"x": day},
+        }
+        for name, day in names.items()
+    ]
+    assert to_design(table, {("a", "L001"): 1}).x.tolist() == [[180.0]]
 
 
 def test_doubts_about_labels_are_counted():

@@ -44,6 +44,7 @@ def analyse(
     say : callable
         Receives one line for each step.
     """
+    tables = {**tables, "lesions": _placed_in_time(tables)}
     listed = rules.load_rules(config.rules)
     calls = rules.apply(listed, tables["features"], tables["sessions"], tables["lesions"])
     say(f"rules: {len(calls)} calls of {sum(r.enabled for r in listed)} rules")
@@ -65,6 +66,15 @@ def analyse(
         flow=_flow(marks, found.validation),
         checks={**found.checks, **checks},
     )
+
+
+def _placed_in_time(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Return the rows of lesions with the days since their subject's first session."""
+    days = {(r["subject"], r["session"]): r.get("days_from_first") for r in tables["sessions"]}
+    return [
+        {**row, "days_from_first": days.get((row["subject"], row["session"]))}
+        for row in tables["lesions"]
+    ]
 
 
 def _landmarks(

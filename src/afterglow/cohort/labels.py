@@ -79,7 +79,7 @@ def label_doubts(rows: Iterable[Row], mixed: Mixed) -> list[str]:
     'Label and features may share evidence for 1 of 1 lesions'
     """
     listed = list(rows)
-    imaging = [r for r in listed if _basis(r) not in TISSUE]
+    imaging = [r for r in listed if not by_tissue(r)]
     shared = sum(r.get("outcome_blinded") is not True for r in imaging)
     short = sum(_follow_up(r) < SHORT_FOLLOW_UP for r in imaging)
     ruled = sum(_basis(r) == "imaging_rule" for r in listed)
@@ -104,6 +104,17 @@ def label_doubts(rows: Iterable[Row], mixed: Mixed) -> list[str]:
         text = "left out" if mixed == "drop" else f"counted as {mixed.replace('_', ' ')}"
         doubts.append(f"{blended} lesions of mixed histology are {text}.")
     return doubts
+
+
+def by_tissue(row: Row) -> bool:
+    """Return whether a label rests on tissue.
+
+    Examples
+    --------
+    >>> by_tissue({"outcome_basis": "Resection"}), by_tissue({"outcome_basis": None})
+    (True, False)
+    """
+    return _basis(row) in TISSUE
 
 
 def _basis(row: Row) -> str:

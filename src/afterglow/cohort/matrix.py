@@ -12,7 +12,7 @@ import numpy as np
 
 from afterglow.cohort.design import Design
 from afterglow.cohort.imaging_labels import BASIS, ImagingRule, imaging_label
-from afterglow.cohort.labels import Mixed, binary_label
+from afterglow.cohort.labels import Mixed, binary_label, by_tissue
 
 Row = Mapping[str, Any]
 
@@ -39,11 +39,15 @@ def landmarks(
 ) -> Landmarks:
     """Return, for each labelled lesion, its last session after SRS and up to the landmark.
 
+    A scan of the day of the label counts for a label by tissue only: a label by imaging was read
+    from it.
+
     Parameters
     ----------
     lesions_rows : iterable of mapping
-        Rows of the lesions table. A session counts where its day is unknown too, unless the
-        label has a day: then nothing shows that the scan came before it.
+        Rows of the lesions table, with ``days_from_first`` of their session where known. A
+        session counts where its day is unknown too, unless the label has a day: then nothing
+        shows that the scan came before it.
     mixed : str
         How mixed lesions are labelled.
     landmark_day : float, optional
@@ -168,15 +172,22 @@ def _changes(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str,
 
 
 def _usable(row: Row) -> bool:
+    """Return whether features of a session may stand beside the label.
+
+    The scan of the very day of a label by imaging is what the label was read from.
+    """
     day, label_day = _number(row.get("days_from_srs")), _number(row.get("outcome_days_from_srs"))
     if math.isnan(day):
         return math.isnan(label_day)
-    return day > 0 and not day > label_day
+    same_day = day == label_day and by_tissue(row)
+    return day > 0 and (not day >= label_day or same_day)
 
 
-def _order(row: Row) -> tuple[float, str]:
-    day = _number(row.get("days_from_srs"))
-    return (-math.inf if math.isnan(day) else day, str(row["session"]))
+def _order(row: Row) -> tuple[float, float, str]:
+    """Return what orders sessions in time; a site's own names of visits do not."""
+    days = (_number(row.get(name)) for name in ("days_from_srs", "days_from_first"))
+    srs, first = (-math.inf if math.isnan(day) else day for day in days)
+    return srs, first, str(row["session"])
 
 
 def _number(value: Any) -> float:

@@ -18,6 +18,7 @@ from afterglow.cohort.validation import OutOfFold
 
 Row = dict[str, Any]
 PERMUTED = "auc_within_center_permuted"
+PROPORTION = "Clopper-Pearson at the effective number of lesions (Korn-Graubard)"
 LEAST_PAIRED = 10
 CALLS = {"progression": 1.0, "treatment_effect": 0.0}
 
@@ -178,7 +179,7 @@ def _group_rows(
 def _threshold_rows(
     result: OutOfFold, part: Design, p: NDArray[np.float64], prevalence: float | None
 ) -> list[Row]:
-    table = statistics.confusion(part.y, (p >= 0.5).astype(float))
+    table = statistics.confusion(part.y, (p >= 0.5).astype(float), part.patients)
     return _confusion_rows(
         result.model, result.split, table, part, prevalence or float(part.y.mean())
     )
@@ -192,9 +193,7 @@ def _confusion_rows(
     rows = []
     for metric, found in (("sensitivity", sens), ("specificity", spec)):
         estimate = Estimate(found.estimate, math.nan, found.low, found.high)
-        rows.append(
-            _figure(model, split, metric, estimate, part, method="Clopper-Pearson", n=found.n)
-        )
+        rows.append(_figure(model, split, metric, estimate, part, method=PROPORTION, n=found.n))
     for metric, value in (("ppv", ppv), ("npv", npv)):
         estimate = Estimate(value, math.nan, math.nan, math.nan)
         name = f"{metric}@prevalence:{prevalence:.3f}"
@@ -256,7 +255,7 @@ def _one_rule(
 ) -> list[Row]:
     part = design.take(np.array([item[0] for item in found], dtype=np.intp))
     called = np.array([item[1] for item in found])
-    table = statistics.confusion(part.y, called)
+    table = statistics.confusion(part.y, called, part.patients)
     rows = _confusion_rows(
         f"rule:{rule.id}", "all_labelled", table, part, prevalence or float(part.y.mean())
     )

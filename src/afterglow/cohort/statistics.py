@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from afterglow.cohort.auc import Estimate, bootstrap_auc, clustered_auc, compare_auc, pooled_auc
-from afterglow.cohort.intervals import Proportion, clopper_pearson, wilson
+from afterglow.cohort.intervals import Proportion, clopper_pearson, clustered_proportion, wilson
 
 __all__ = [
     "Calibration",
@@ -20,6 +20,7 @@ __all__ = [
     "calibration",
     "clopper_pearson",
     "clustered_auc",
+    "clustered_proportion",
     "compare_auc",
     "confusion",
     "net_benefit",
@@ -52,8 +53,8 @@ class Calibration:
     intercept: float
 
 
-def confusion(y: ArrayLike, called: ArrayLike) -> Confusion:
-    """Return the 2x2 figures of calls with exact intervals.
+def confusion(y: ArrayLike, called: ArrayLike, cluster: ArrayLike) -> Confusion:
+    """Return the 2x2 figures of calls with intervals that know of patients.
 
     Parameters
     ----------
@@ -61,18 +62,21 @@ def confusion(y: ArrayLike, called: ArrayLike) -> Confusion:
         1 is progression.
     called : (n,) array of float
         1 progression, 0 treatment effect, NaN where there is no call.
+    cluster : (n,) array
+        Patient of each lesion.
 
     Examples
     --------
-    >>> c = confusion([1, 1, 0, 0], [1, 0, 0, float("nan")])
+    >>> c = confusion([1, 1, 0, 0], [1, 0, 0, float("nan")], ["a", "a", "b", "b"])
     >>> c.sensitivity.k, c.sensitivity.n, c.specificity.k, c.specificity.n, c.n_decided
     (1, 2, 1, 1, 3)
     """
     truth, call = np.asarray(y, dtype=float), np.asarray(called, dtype=float)
+    patient = np.asarray(cluster)
     known = np.isfinite(call)
     up, down = known & (truth == 1), known & (truth == 0)
-    sensitivity = clopper_pearson(int((call[up] == 1).sum()), int(up.sum()))
-    specificity = clopper_pearson(int((call[down] == 0).sum()), int(down.sum()))
+    sensitivity = clustered_proportion(call[up] == 1, patient[up])
+    specificity = clustered_proportion(call[down] == 0, patient[down])
     return Confusion(sensitivity, specificity, truth.size, int(known.sum()))
 
 

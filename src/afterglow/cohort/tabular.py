@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,13 +141,16 @@ def read_outcomes(path: Path, mixed: Mixed) -> dict[tuple[str, str], int]:
 def to_design(rows: Sequence[Row], labels: Mapping[tuple[str, str], int]) -> Design:
     """Return the design of the labelled rows; the last session of a lesion counts.
 
+    By ``days_from_srs`` where the table has it, else by the session's name, whose numbers count as
+    numbers (``v10`` comes after ``v9``).
+
     Raises
     ------
     AfterglowError
         No lesion of the table has a label.
     """
     last: dict[tuple[str, str], Row] = {}
-    for row in sorted(rows, key=lambda r: str(r["session"])):
+    for row in sorted(rows, key=_in_time):
         last[str(row["subject"]), str(row["lesion_id"])] = row
     keys = sorted(set(last) & set(labels))
     if not keys:
@@ -164,6 +168,13 @@ def to_design(rows: Sequence[Row], labels: Mapping[tuple[str, str], int]) -> Des
         names,
         tuple(f"{row['subject']}/{row['lesion_id']}/{row['session']}" for row in chosen),
     )
+
+
+def _in_time(row: Row) -> tuple[float, list[tuple[int, str]]]:
+    day = float(row["features"].get("days_from_srs", math.nan))
+    parts = re.findall(r"\d+|\D+", str(row["session"]))
+    name = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    return -math.inf if math.isnan(day) else day, name
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

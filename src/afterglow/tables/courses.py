@@ -84,7 +84,7 @@ def places_of(rows: Sequence[Mapping[str, Any]], masks: Facts | None = None) -> 
 
     def given(row: Mapping[str, Any]) -> bool:
         facts = (masks or {}).get((row["subject"], row["session"], int(row["label"])), {})
-        return facts.get("mask_source", "given") == "given"
+        return bool(facts.get("mask_source", "given") == "given")
 
     return [
         Place(
