@@ -14,8 +14,8 @@ from afterglow.config.report import StoryConfig
 from afterglow.lesions.grids import Grid
 from afterglow.lesions.lesion_dose import Placed
 from afterglow.provenance.job import State
-from afterglow.report.lesion import LesionFacts, lesion_page
-from afterglow.report.lesion_rows import lesion_facts
+from afterglow.report.lesion import lesion_page
+from afterglow.report.lesion_rows import LesionFacts, lesion_facts
 from afterglow.report.planes import Plane, outline, sample
 from afterglow.report.png import grey_png, levels, map_png, palette
 from afterglow.report.slices import lesion_slices, scans_of
@@ -241,6 +241,16 @@ def test_a_lesion_page_tells_the_course_in_days():
     assert "not evaluable beyond cutoff 1" in text
     assert "Prescribed dose, Gy" not in text
     assert "d" * 64 in text
+
+
+def test_no_day_is_told_where_none_is_known():
+    content = tables()
+    for row in (*content["lesions"], *content["sessions"]):
+        row |= {name: None for name in row if name.startswith("days_from_")}
+    (facts,) = lesion_facts(content, {}).values()
+    html = lesion_page(facts, study="x", titles={}, repeatability={}, ranges={})
+    assert "against session (days unknown): 2 at session 1, 3 at session 2." in html
+    assert " at day " not in html
 
 
 def test_the_dose_is_that_of_the_last_session():

@@ -4,12 +4,59 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from afterglow.report.lesion import MEASURES, STATISTICS, LesionFacts
 
 Row = Mapping[str, Any]
 Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one chart of the page shows: median of a map over the lesion, or a column of the row."""
+
+    name: str
+    title: str
+    unit: str
+    map: str = ""
+
+
+MEASURES = (
+    Measure("volume", "Volume", "mL"),
+    Measure("rCBV", "rCBV", "ratio to white matter", "rCBV"),
+    Measure("PSR", "Percentage of signal recovery", "%", "PSR"),
+    Measure("Ktrans", "Ktrans", "1/min", "Ktrans"),
+)
+STATISTICS = ("median", "p25", "p75")
+
+
+@dataclass(frozen=True)
+class LesionFacts:
+    """All rows of one lesion.
+
+    Parameters
+    ----------
+    visits : sequence of mapping
+        Rows of ``lesions``, in order of time.
+    sessions : mapping
+        Rows of ``sessions`` by session.
+    features : mapping
+        Rows of ``features`` by (session, map, statistic).
+    rules, predictions : sequence of mapping
+        Rows of the lesion.
+    slices : mapping
+        Entry of the lesion in the subject's slices; empty where there are none.
+    therapies : sequence of mapping
+        Rows of ``therapies`` of the subject.
+    """
+
+    visits: Sequence[Row]
+    sessions: Mapping[str, Row]
+    features: Mapping[tuple[str, str, str], Row]
+    rules: Sequence[Row] = ()
+    predictions: Sequence[Row] = ()
+    slices: Mapping[str, Any] | None = None
+    therapies: Sequence[Row] = ()
 
 
 def lesion_facts(
