@@ -83,3 +83,42 @@ def test_a_missing_fact_is_asked_for_and_never_guessed(tmp_path: Path, missing: 
     assert isinstance(done.exception, AfterglowError)
     assert missing in str(done.exception)
     assert not (tmp_path / "o").exists()
+
+
+def moved(path: Path, name: str, data: np.ndarray) -> Path:
+    other = np.diag([2.0, 2.0, 4.0, 1.0])
+    other[0, 3] = 3.0
+    save_nifti(data.astype(np.float32), other, path / f"{name}.nii.gz")
+    return path / f"{name}.nii.gz"
+
+
+def test_images_of_another_grid_are_refused(tmp_path: Path) -> None:
+    """Same shape, three millimeters aside: each would be taken for the voxel beside it."""
+    series = dynamic(tmp_path, RepetitionTime=TR, FlipAngle=15, MagneticFieldStrength=3)
+    aside = moved(tmp_path, "aside", np.full(SHAPE, T10))
+    beside = write(tmp_path, "beside", spgr(np.full(SHAPE, T10), 2))
+    flips = ["--flip-angles", "2,8", "--tr", str(TR)]
+    kinetic = ["dce", str(series), "--relaxivity", str(R1), "--t1"]
+    for words in (
+        [*kinetic, str(aside)],
+        [*kinetic, "1.2", "--mask", str(aside)],
+        ["t1", str(beside), str(aside), *flips],
+        ["t1", str(beside), str(beside), *flips, "--b1", str(aside)],
+        ["dsc", str(series), "--te", "0.03", "--mask", str(aside)],
+    ):
+        done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "o")])
+        assert isinstance(done.exception, AfterglowError), words
+        assert "3 mm off the series; in aside.nii.gz" in str(done.exception)
+        assert "resample" in done.exception.remedy
+        assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("as_map", [True, False])
+def test_milliseconds_are_no_seconds(tmp_path: Path, *, as_map: bool) -> None:
+    series = dynamic(tmp_path, RepetitionTime=TR, FlipAngle=15, MagneticFieldStrength=3)
+    t1 = str(write(tmp_path, "t1", np.full(SHAPE, 1200.0))) if as_map else "1200"
+    words = ["dce", str(series), "--out", str(tmp_path / "o"), "--t1", t1, "--relaxivity", "4.5"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, AfterglowError)
+    assert "1200 s in the median" in str(done.exception)
+    assert not (tmp_path / "o").exists()

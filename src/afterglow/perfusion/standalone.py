@@ -15,6 +15,7 @@ from afterglow.errors import AfterglowError
 from afterglow.perfusion.aif_choice import Injection
 from afterglow.perfusion.dce_analysis import analyse, foreground
 from afterglow.perfusion.dce_output import MapWriter, write_input, write_kinetics
+from afterglow.perfusion.standalone_inputs import in_seconds, load_like
 from afterglow.perfusion.t1 import fit_vfa
 
 
@@ -51,17 +52,18 @@ def run_t1(
     Raises
     ------
     AfterglowError
-        Where images and flip angles do not match.
+        Where images and flip angles do not match, or images lie on different grids.
     """
     times = list(tr) if isinstance(tr, Sequence) else [tr]
     times = times[:1] if len(set(times)) == 1 else times
-    loaded = [load_nifti(path) for path in images]
-    affine = loaded[0][1]
-    single = len(loaded) == 1 and loaded[0][0].ndim == 4
+    data, affine = load_nifti(images[0])
+    shape = data.shape[:3]
+    if len(images) > 1:
+        others = [load_like(path, shape, affine) for path in images[1:]]
+        data = np.stack([data, *others], axis=-1)
+    inside = None if mask is None else load_like(mask, shape, affine) > 0.5
+    ratio = None if b1 is None else load_like(b1, shape, affine)
     try:
-        data = loaded[0][0] if single else np.stack([image for image, _ in loaded], axis=-1)
-        inside = None if mask is None else load_nifti(mask)[0] > 0.5
-        ratio = None if b1 is None else load_nifti(b1)[0]
         fit = fit_vfa(
             data,
             flip_angles,
@@ -155,7 +157,8 @@ def run_dce(
     Raises
     ------
     AfterglowError
-        Where the image is not 4D or frames and times do not match.
+        Where the image is not 4D, frames and times do not match, mask or T1 lie on another grid, or
+        T1 is not in seconds.
     """
     series, affine = load_nifti(image)
     seconds = np.asarray(time, dtype=np.float64)
@@ -166,9 +169,11 @@ def run_dce(
             expected="a 4D image with one time a frame",
         )
     settings = config or DCEConfig()
-    inside = foreground(series) if mask is None else load_nifti(mask)[0] > 0.5
+    shape = series.shape[:3]
+    inside = foreground(series) if mask is None else load_like(mask, shape, affine) > 0.5
     measured = not isinstance(t1, int | float)
-    t10 = load_nifti(t1)[0] if measured else np.full(series.shape[:3], float(t1))  # type: ignore[arg-type]
+    t10 = np.full(shape, t1) if isinstance(t1, int | float) else load_like(t1, shape, affine)
+    in_seconds(t10[inside], Path(t1).name if not isinstance(t1, int | float) else "")
     result = analyse(
         series,
         seconds,

@@ -19,6 +19,7 @@ from afterglow.perfusion.dsc_series import DSCSeries
 from afterglow.perfusion.dsc_slices import slice_offsets
 from afterglow.perfusion.dsc_stage import domain_of, write_analysis
 from afterglow.perfusion.dynamic import measured_times
+from afterglow.perfusion.standalone_inputs import load_like
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def run_dsc(
         later = Path(second_echo)
         echoes += _echo_times(None, _sidecar(later), later)
     if second_echo is not None:
-        data = np.stack([data, _same_grid(second_echo, data.shape)])
+        data = np.stack([data, load_like(second_echo, data.shape, affine)])
     if (len(echoes) == 2) != (second_echo is not None):
         raise AfterglowError("two echo times and a second echo belong together", where=path.name)
     n_time = data.shape[-1]
@@ -92,10 +93,10 @@ def run_dsc(
         signal=data,
         time=_times(times, tr, sidecar, n_time, path),
         echo_times=echoes,
-        mask=_same_grid(mask, shape) > 0.5 if mask else brain_like(first),
+        mask=load_like(mask, shape, affine) > 0.5 if mask else brain_like(first),
         affine=affine,
-        lesions=_same_grid(lesions, shape) > 0.5 if lesions else None,
-        white_matter=_same_grid(white_matter, shape) if white_matter else None,
+        lesions=load_like(lesions, shape, affine) > 0.5 if lesions else None,
+        white_matter=load_like(white_matter, shape, affine) if white_matter else None,
         censored=np.zeros(n_time, bool),
         slice_offsets=slice_offsets(sidecar, shape[2]),
     )
@@ -164,13 +165,3 @@ def _times(
     if found.size != n_time or np.any(np.diff(found) <= 0):
         raise AfterglowError(f"{found.size} rising frame times are needed", expected=str(n_time))
     return found
-
-
-def _same_grid(path: Path | str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return an image, refused where its grid is another."""
-    values, _ = load_nifti(path)
-    if values.shape != shape:
-        raise AfterglowError(
-            f"an image of shape {values.shape}", where=Path(path).name, expected=str(shape)
-        )
-    return values
