@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command (design section 4)."""
+    """Exit codes of every command."""
 
     DONE = 0
     USAGE = 2

@@ -1,4 +1,4 @@
-"""The command line: every command of design section 4, heavy imports only where needed."""
+"""The command line; heavy imports only where a command needs them."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _planned(study: Study, *, deep: bool) -> Iterator[Finding]:
 
 
 def verify_json(findings: list[Finding]) -> dict[str, Any]:
-    """Return findings in the shape of design section 4."""
+    """Return findings as `--json` prints them."""
     return {
         "clean": not findings,
         "findings": [

@@ -24,7 +24,7 @@ class Trace:
     leaves: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the chain in the shape of design section 4."""
+        """Return the chain as `--json` prints it."""
         return {
             "cell": self.cell,
             "nodes": self.nodes,

@@ -65,7 +65,7 @@ def plan_jobs(
 
 
 def plan_json(planned: dict[JobId, list[Reason]]) -> dict[str, Any]:
-    """Return a plan in the shape of design section 4."""
+    """Return a plan as `--json` prints it."""
     return {
         "jobs": [
             {
