@@ -20,6 +20,8 @@ from afterglow.dicom.series import describe
 from afterglow.dicom.timing import resolve
 from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.lesions.dose import dose_of
+from afterglow.perfusion import aif
+from afterglow.perfusion.aif_choice import _population
 from afterglow.perfusion.dce_inputs import agent_facts, sequence
 from afterglow.perfusion.dsc_inputs import _echo_time
 from afterglow.perfusion.dsc_stage import domain_of, preload_of
@@ -207,3 +209,13 @@ def facts_of(folder):
     rows = scan([folder]).to_pylist()
     (series,) = describe(rows)
     return acquisition(rows, series["facts"], series["volumes"])
+
+
+@pytest.mark.parametrize("hematocrit", [0.25, 0.42, 0.5])
+def test_a_curve_published_for_plasma_stays_what_it_is(hematocrit):
+    time = np.arange(0.0, 120.0, 0.5)
+    blood = _population("weinmann", time, 20.0, 0.1, hematocrit)
+    late = aif.to_plasma(blood, hematocrit)[-1]
+    minutes = (time[-1] - 20.0) / 60.0
+    published = 0.1 * (3.99 * np.exp(-0.144 * minutes) + 4.78 * np.exp(-0.0111 * minutes))
+    assert late == pytest.approx(published, rel=1e-3)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from afterglow.bids.images import load_nifti
@@ -146,6 +147,51 @@ def test_without_identifiers_the_frame_of_reference_then_geometry_tells(case):
     assert case.linked() == []
     (row,) = [r for r in case.result.series if r["class"] == "RTSTRUCT"]
     assert (row["status"], row["skipped"]) == ("skipped", "no_referenced_image")
+
+
+def planning_ct(case: Case) -> list[Path]:
+    """Write a CT of the day in the head of the MR, with coordinates of its own."""
+    paths = write_series(case.incoming / "ct", replace(T1W, number=50), Person(), "20190304", 1)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.Modality, dataset.FrameOfReferenceUID = "CT", uid("ct")
+        dataset.save_as(path)
+    return paths
+
+
+def skipped(case: Case, kind: str) -> str:
+    (row,) = [r for r in case.result.series if r["class"] == kind]
+    return row["skipped"]
+
+
+def test_what_is_drawn_on_a_ct_is_not_taken_to_an_mr_that_it_lies_in(case):
+    scans = planning_ct(case)
+    write_rtstruct(case.incoming / "rs.dcm", scans, ROIS)
+    case.index()
+    assert case.linked() == []
+    assert skipped(case, "RTSTRUCT") == "referenced_image_not_used"
+
+
+def test_a_dose_in_the_coordinates_of_another_image_is_not_used(case):
+    planning_ct(case)
+    drawn = write_rtstruct(case.incoming / "rs.dcm", case.images, ROIS)
+    plan = write_plan(case.incoming / "rp.dcm", case.images[0], drawn)
+    write_dose(case.incoming / "rd.dcm", case.images[0], np.ones((3, 4, 4)), plan,
+               offsets=[0, 2, 4])  # fmt: skip
+    dose = pydicom.dcmread(case.incoming / "rd.dcm")
+    dose.FrameOfReferenceUID = uid("ct")
+    dose.save_as(case.incoming / "rd.dcm")
+    case.index()
+    assert [o["kind"] for o in case.linked()] == ["RTSTRUCT"]
+    assert skipped(case, "RTDOSE") == "other_frame_of_reference"
+
+
+def test_contours_between_the_slices_were_drawn_elsewhere(case):
+    between = {"GTV": [circle(0, 0, -20 + 3 * k + 1.2, 4) for k in range(3, 6)]}
+    write_rtstruct(case.incoming / "rs.dcm", case.images, between, references=False,
+                   frame=uid("lost"))  # fmt: skip
+    case.index()
+    assert case.linked() == []
 
 
 def test_an_unreadable_object_is_a_problem_and_the_images_go_on(case):

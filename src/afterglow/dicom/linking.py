@@ -21,6 +21,8 @@ OBJECTS = ("RTSTRUCT", "SEG", "RTDOSE")
 _PREFERRED = ("T1w_ce", "T1w", "FLAIR", "T2w")
 _MAX_HOPS = 4
 _ENOUGH_INSIDE = 0.9
+# of the distance between slices, and mm: what is drawn on slices lies in them but for rounding
+_IN_SLICE, _ROUNDED = 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,24 @@ class _Known:
             self.by_series.setdefault(series["series_uid"], []).append(series)
             for number in series["rows"]:
                 self.by_sop[rows[number]["sop_uid"]] = series
+        pictures = [s for s in described if s["facts"]["object"] == "image"]
+        self.frames = set().union(*(self._own_frame(s) for s in pictures))
 
     def link(self, series: Mapping[str, Any]) -> Link:
         """Return the image of one object."""
         named, by = self._named(series, 0)
-        if named:
-            usable = [s for s in named if s in self.images]
-            if usable:
-                return Link(_best(usable, series), by)
-        shared = [s for s in self.images if self._frames(series) & self._own_frame(s)]
+        frames = self._frames(series)
+        usable = [s for s in named if s in self.images]
+        if usable:
+            fitting = [s for s in usable if frames & self._own_frame(s)]
+            if not fitting and frames & self.frames:
+                return Link(None, "", "other_frame_of_reference")
+            return Link(_best(fitting or usable, series), by)
+        shared = [s for s in self.images if frames & self._own_frame(s)]
         if shared:
             return Link(_best(shared, series), "frame_of_reference")
-        near = self._near(series)
+        # drawn on an image that is here: its points fit others by chance
+        near = None if named or frames & self.frames else self._near(series)
         if near is not None:
             return Link(near, "geometry")
         return Link(None, "", "referenced_image_not_used" if named else "no_referenced_image")
@@ -170,7 +178,7 @@ def _points(rows: Sequence[Row]) -> NDArray[np.float64]:
 def _share_inside(
     points: NDArray[np.float64], series: Mapping[str, Any], rows: Sequence[Row]
 ) -> float:
-    """Return the share of points that lie within half a slice of an image's slices."""
+    """Return the share of points that lie in the slices of an image."""
     row = rows[series["rows"][0]]
     frame = (row.get("frames") or [{}])[0]
     cosines = row.get("image_orientation") or frame.get("orientation")
@@ -185,6 +193,8 @@ def _share_inside(
     line = (points - corner) @ down / spacing[0]
     step = float(np.median(np.diff(sorted(planes))))
     off = np.min(np.abs(along[:, None] - np.array(planes)[None, :]), axis=1)
-    inside = (off <= 0.5 * step + 1e-3) & (column > -1) & (column < (row["columns"] or 0))
+    inside = (
+        (off <= max(_IN_SLICE * step, _ROUNDED)) & (column > -1) & (column < (row["columns"] or 0))
+    )
     inside &= (line > -1) & (line < (row["rows"] or 0))
     return float(inside.mean())

@@ -30,6 +30,7 @@ _REMEDIES = {
     "objects_of_another_session": "structures, plan or dose: used by the session they belong to",
     "no_referenced_image": "the image it was drawn on is not here: send that series",
     "referenced_image_not_used": "it was drawn on an image of a class that is not converted",
+    "other_frame_of_reference": "it names one image and lies in the space of another: export anew",
     "class_unknown": "no rule names it: add one to `series_rules` of the center, or leave it",
     "class_localizer": "expected: never converted",
     "class_derived": "computed by the scanner: expected, never converted",

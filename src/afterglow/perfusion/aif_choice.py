@@ -178,7 +178,7 @@ def choose_input(
             reason, source = "no_dose", "none"
             rule += "; a population curve needs the dose, which is not known"
         else:
-            blood = _population(source, time, when, injection.dose)
+            blood = _population(source, time, when, injection.dose, injection.hematocrit)
     return ArterialChoice(
         blood=blood,
         plasma=aif.to_plasma(blood, injection.hematocrit),
@@ -215,7 +215,7 @@ def _rule(
 
 
 def _population(
-    source: str, time: NDArray[np.float64], arrival: float, dose: float
+    source: str, time: NDArray[np.float64], arrival: float, dose: float, hematocrit: float
 ) -> NDArray[np.float64]:
     """Return the named population curve, whole blood, averaged over the frames.
 
@@ -225,5 +225,7 @@ def _population(
     step = np.append(np.diff(time), time[-1] - time[-2])
     fine = time[:, None] + step[:, None] * (np.arange(10) - 4.5)[None, :] / 10.0
     when = arrival if np.isfinite(arrival) else 0.0
-    curve = POPULATION[source](fine.ravel(), arrival=when, dose=dose)
+    # published for plasma: the fraction of cells must be the one by which it becomes plasma again
+    cells = {"hematocrit": hematocrit} if source == "weinmann" else {}
+    curve = POPULATION[source](fine.ravel(), arrival=when, dose=dose, **cells)
     return np.asarray(curve.reshape(fine.shape).mean(axis=1))
