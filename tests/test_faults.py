@@ -24,7 +24,7 @@ from afterglow.cli.status import status_rows
 from afterglow.errors import AfterglowError, ExitCode
 from afterglow.provenance.audit import verify
 from afterglow.provenance.dag import Dag, load_dag
-from afterglow.provenance.guard import LOCKS, alone, is_held
+from afterglow.provenance.guard import LOCKS, alone, began, forget, is_held
 from afterglow.provenance.places import JobId
 from afterglow.provenance.records import read_state
 from afterglow.provenance.stages import STAGES, STUDY_STAGES, SUBJECT_STAGES
@@ -317,3 +317,23 @@ def test_who_comes_second_waits_and_links(fake: FakeStudy) -> None:
     assert second.wait(timeout=60) == 0
     assert came.exists()
     assert not is_held(fake.out, job.key)
+
+
+def test_a_hold_is_cleared_away_under_its_own_lock(
+    fake: FakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who takes it just before the name goes would hold a file that nobody else sees."""
+    with alone(fake.out, "k"):
+        forget(fake.out, "k")
+        assert began(fake.out, "k"), "a live process keeps its hold"
+    unlink, held = Path.unlink, []
+
+    def watched(path: Path, missing_ok: bool = False) -> None:
+        held.append(is_held(fake.out, "k"))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    forget(fake.out, "k")
+    assert held == [True]
+    assert not began(fake.out, "k")
+    forget(fake.out, "k")

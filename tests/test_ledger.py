@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -323,6 +324,29 @@ def test_a_crate_describes_every_job_and_file(study: FakeStudy, tmp_path: Path) 
     assert all((tmp_path / "crate" / name).exists() for name, _ in outputs)
     with pytest.raises(AfterglowError, match="not empty"):
         write_crate(study.out, tmp_path / "crate")
+
+
+def test_a_crate_is_there_whole_or_not_at_all(
+    study: FakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rocrate.model.dataset import Dataset
+    from rocrate.model.file import File
+
+    from afterglow.provenance.ro_crate import write_crate
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        for kind in (Dataset, File):
+            patch.setattr(kind, "write", full)
+            patch.setattr(kind, "stream", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_crate(study.out, tmp_path / "crate")
+    assert not (tmp_path / "crate").exists()
+    (tmp_path / "crate").mkdir()
+    assert (write_crate(study.out, tmp_path / "crate") / "ro-crate-metadata.json").exists()
+    assert [p.name for p in tmp_path.iterdir() if "crate" in p.name] == ["crate"]
 
 
 _CONTEXT = """

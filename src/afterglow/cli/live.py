@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections import deque
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.text import Text
 from afterglow.cli.lock import LOCK
 from afterglow.cli.progress import Event, Tracker, clock, tracker_elsewhere
 from afterglow.errors import AfterglowError
+from afterglow.provenance.guard import is_locked
 from afterglow.provenance.records import unit_name
 from afterglow.provenance.stages import STAGES
 
@@ -95,11 +95,4 @@ def watch(root: Path, console: Console, pause: float = 2.0) -> None:
 
 def driver_at_work(root: Path) -> bool:
     """Tell whether a driver holds the study, on this or another machine."""
-    try:
-        with (root / LOCK).open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_locked(root / LOCK)

@@ -60,14 +60,31 @@ def began(root: Path, key: str) -> bool:
 
 def forget(root: Path, key: str) -> None:
     """Remove what a dead process left of its hold on a job."""
-    if not is_held(root, key):
-        (root / LOCKS / key).unlink(missing_ok=True)
+    path = root / LOCKS / key
+    try:
+        stream = path.open("r+")
+    except OSError:
+        return
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        # Held meanwhile, so that who comes now sees that the name is gone and begins anew.
+        path.unlink(missing_ok=True)
 
 
 def is_held(root: Path, key: str) -> bool:
     """Tell whether a live process is at work on a job, on this or another machine."""
+    return is_locked(root / LOCKS / key)
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a live process holds a file."""
     try:
-        with (root / LOCKS / key).open() as stream:
+        with path.open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -7,6 +7,7 @@ a job, the engine that ordered them, and every file with its sha256.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,11 @@ def write_crate(root: Path, directory: Path, table: str | None = None) -> Path:
     tools = _add_workflow(crate)
     _add_jobs(crate, root, records, tools)
     crate.root_dataset["conformsTo"] = [_profile(crate, name) for name in _PROFILES]
-    crate.write(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as draft:
+        crate.write(Path(draft) / "crate")
+        # A folder takes the place of an empty one.
+        (Path(draft) / "crate").replace(directory)
     return directory
 
 
