@@ -12,6 +12,7 @@ from afterglow.report.crosswalk import locator
 from afterglow.report.lesion import lesion_page
 from afterglow.report.lesion_rows import lesion_facts
 from afterglow.report.render import data_uri
+from afterglow.report.rule_table import cutoff_text
 from afterglow.report.study import story_path, study_page
 
 TABLES = (
@@ -89,6 +90,7 @@ def _stories(job: Job, tables: dict[str, list[dict[str, Any]]], catalogue: list[
             facts,
             study=job.study.study,
             titles={rule["rule_id"]: rule["title"] for rule in catalogue},
+            cutoffs={rule["rule_id"]: cutoff_text(rule) for rule in catalogue},
             repeatability=job.study.tables.repeatability,
             ranges=settings.ranges,
             pixels=settings.pixels,

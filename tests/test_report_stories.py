@@ -378,4 +378,23 @@ def test_the_study_page_leads_down():
     assert "../derivatives/sub-00000000_lesion-L002.html" not in links
     assert "../derivatives/sub-00000001_ses-20190105.html" in links
     assert "not evaluable" in found.plain
+    assert "◐ done but for a part" in found.plain
+    assert 'class="st partial"' not in html
     assert "7 of 8" in found.plain  # DSC of the one session that is not evaluable
+
+
+def test_a_stage_that_is_done_but_for_a_part_is_not_shown_as_whole():
+    sessions, lesions = many_sessions(2)
+    first = sessions[0]
+    lost = {"subject": first["subject"], "session": first["session"], "stage": "bids"}
+    html = study_page(sessions, lesions, [lost], study="s")
+    assert html.count('class="st partial"') == 1
+    assert 'data-s="partial"' in html
+
+
+def test_a_call_stands_beside_the_side_of_its_cut_off():
+    (facts,) = lesion_facts(tables(), {}).values()
+    html = lesion_page(
+        facts, study="x", titles={}, cutoffs={"r1": "≤ 2 ratio"}, repeatability={}, ranges={}
+    )
+    assert "≤ 2 ratio" in Outline(html).plain

@@ -31,8 +31,10 @@ class Reason:
     new: str | None = None
 
     def __str__(self) -> str:
-        change = "" if self.old is None and self.new is None else f" {self.old} -> {self.new}"
-        return f"{self.kind}{change}"
+        told = [value for value in (self.old, self.new) if value is not None]
+        if len(told) == 2:
+            return f"{self.kind} {self.old} -> {self.new}"
+        return ": ".join((self.kind, *told))
 
 
 def plan_jobs(

@@ -38,6 +38,7 @@ def lesion_page(
     *,
     study: str,
     titles: Mapping[str, str],
+    cutoffs: Mapping[str, str] | None = None,
     repeatability: Mapping[str, float],
     ranges: Mapping[str, tuple[float, float]],
     pixels: int = 160,
@@ -53,6 +54,8 @@ def lesion_page(
         Name of the study.
     titles : mapping
         Title of each rule by its id.
+    cutoffs : mapping, optional
+        Comparator, cut-off and unit of each rule by its id.
     repeatability : mapping
         Within-subject coefficient of variation by map (fraction).
     ranges : mapping
@@ -80,7 +83,7 @@ def lesion_page(
         extent=(facts.slices or {}).get("extent"),
         pixels=pixels,
         dose=[[text, last[k]] for k, text in DOSE if last.get(k) not in {None, ""}],
-        rules=_rules(facts.rules, titles),
+        rules=_rules(facts.rules, titles, cutoffs or {}),
         withheld=_withheld(facts.rules),
         predictions=_predictions(facts.predictions),
         outcome=_outcome(last),
@@ -175,7 +178,9 @@ def _pictures(
     return rows
 
 
-def _rules(rows: Sequence[Row], titles: Mapping[str, str]) -> list[list[Any]]:
+def _rules(
+    rows: Sequence[Row], titles: Mapping[str, str], cutoffs: Mapping[str, str]
+) -> list[list[Any]]:
     called = [r for r in rows if r["call"] in {"progression", "treatment_effect", "indeterminate"}]
     called.sort(key=lambda r: (r["session"], r["rule_id"]))
     return [
@@ -184,7 +189,7 @@ def _rules(rows: Sequence[Row], titles: Mapping[str, str]) -> list[list[Any]]:
             titles.get(r["rule_id"], r["rule_id"]),
             r["call"],
             f"{number(r['value'])} {r['unit'] or ''}".strip(),
-            number(r["cutoff"]),
+            cutoffs.get(r["rule_id"]) or number(r["cutoff"]),
             "; ".join(words(x) for x in r["reasons"]),
             words(r["evidence_level"]),
         ]

@@ -82,8 +82,14 @@ def _dsc(state: State, cite: References) -> str:
 
 def _dce(state: State, cite: References) -> str:
     source = str((state.summary.get("aif") or {}).get("source") or "not recorded")
+    fitted = (
+        f"DCE: T1 was fitted to spoiled gradient echo images of several flip angles {cite('vfa')}"
+    )
+    reason = ((state.summary.get("maps") or {}).get("Ktrans") or {}).get("reason")
+    if reason:
+        return f"{fitted}; kinetic parameters are not evaluable ({str(reason).replace('_', ' ')})."
     return (
-        f"DCE: T1 was fitted to spoiled gradient echo images of several flip angles {cite('vfa')},"
+        f"{fitted},"
         f" and concentration with the model {_named(_model(state, 'Ktrans'), cite)}; the arterial"
         f" input was {_named(source, cite)}. Every parameter has a standard error, and voxels that"
         " do not allow one are marked not evaluable."

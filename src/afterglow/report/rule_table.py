@@ -43,7 +43,7 @@ def rule_table(
                 "id": rule["rule_id"],
                 "title": rule["title"],
                 "citation": rule["citation"],
-                "cutoff": _cutoff(rule),
+                "cutoff": cutoff_text(rule),
                 "published": [_published(rule[m]) for m in ("sensitivity", "specificity")],
                 "here": [
                     _interval(here.get((f"rule:{rule['rule_id']}", m)))
@@ -58,7 +58,14 @@ def rule_table(
     return out
 
 
-def _cutoff(rule: Row) -> str:
+def cutoff_text(rule: Row) -> str:
+    """Return on which side of what value a rule of the catalogue makes its call.
+
+    Examples
+    --------
+    >>> cutoff_text({"unit": "ratio", "comparator": "<=", "cutoff": 10.0})
+    '≤ 10 ratio'
+    """
     if rule["unit"] == "boolean":
         return "a reader's call"
     sign = {"<=": "≤", ">=": "≥"}.get(rule["comparator"], rule["comparator"] or "")

@@ -227,7 +227,7 @@ def _perfusion(states: Mapping[str, State]) -> list[dict[str, Any]]:
             {
                 "name": STAGE_NAMES[name],
                 "maps": [
-                    [key, m.get("units"), m.get("model"), "masked" if m.get("evaluable") else "all"]
+                    [key, m.get("units"), m.get("model"), _voxels(m)]
                     for key, m in sorted(maps.items())
                     if m.get("kind", "map") == "map"
                 ],
@@ -236,6 +236,12 @@ def _perfusion(states: Mapping[str, State]) -> list[dict[str, Any]]:
             }
         )
     return blocks
+
+
+def _voxels(entry: Mapping[str, Any]) -> str:
+    if entry.get("reason"):
+        return f"not evaluable: {words(entry['reason'])}"
+    return "masked" if entry.get("evaluable") else "all"
 
 
 def _plain(facts: Mapping[str, Any]) -> list[list[Any]]:
@@ -268,7 +274,11 @@ def _lesions(
     by_cell = {(c["label"], c["map"], c["statistic"]): c for c in cells}
     wanted = [tuple(m.split(":", 1)) for m in settings.measures]
     units = {(c["map"], c["statistic"]): c["unit"] for c in cells}
-    head = [f"{m} {words(s)}, {units[m, s]}" for m, s in wanted if (m, s) in units]
+    head = [
+        f"{m} {words(s)}" + ("" if units[m, s] == "1" else f", {units[m, s]}")
+        for m, s in wanted
+        if (m, s) in units
+    ]
     shown = [key for key in wanted if key in units]
     rows = [
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from afterglow import __version__
@@ -18,8 +18,8 @@ STAGES = {
     "identity": "Identity",
     "features": "Measured",
 }
-_MARKS = {"done": "✓", "failed": "✗", "not_evaluable": "○", "absent": "·"}
-_RANK = {"failed": 0, "absent": 1, "not_evaluable": 2, "done": 3}
+_MARKS = {"done": "✓", "partial": "◐", "failed": "✗", "not_evaluable": "○", "absent": "·"}
+_RANK = {"failed": 0, "absent": 1, "partial": 2, "not_evaluable": 3, "done": 4}
 
 
 def study_page(
@@ -50,7 +50,7 @@ def study_page(
         version=__version__,
         study=study,
         stages=list(STAGES.values()),
-        rows=_rows(shown, lesions, stories),
+        rows=_rows(shown, lesions, failures, stories),
         centers=sorted({r["center"] for r in sessions}),
         verdicts=sorted({r.get("qc_verdict") or "none" for r in sessions}),
         tiles=_tiles(shown, lesions, failures),
@@ -71,8 +71,12 @@ def story_path(subject: str, lesion: str) -> str:
 
 
 def _rows(
-    sessions: Sequence[Row], lesions: Sequence[Row], stories: frozenset[tuple[str, str]]
+    sessions: Sequence[Row],
+    lesions: Sequence[Row],
+    failures: Sequence[Row],
+    stories: frozenset[tuple[str, str]],
 ) -> list[dict[str, Any]]:
+    parts = {(row["subject"], row["session"], row["stage"]) for row in failures}
     seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for row in lesions:
         if row["label"]:
@@ -80,7 +84,7 @@ def _rows(
     out = []
     for row in sessions:
         subject = row["subject"]
-        states = [row.get(f"state_{stage}") or "absent" for stage in STAGES]
+        states = [_state(row, stage, parts) for stage in STAGES]
         out.append(
             {
                 "center": row["center"],
@@ -102,6 +106,13 @@ def _rows(
             }
         )
     return out
+
+
+def _state(row: Row, stage: str, parts: Set[tuple[str, str, str]]) -> str:
+    """Return how a stage ended; ``partial`` where it is done but for a part that failed."""
+    state = str(row.get(f"state_{stage}") or "absent")
+    failed = (row["subject"], row["session"], stage) in parts
+    return "partial" if failed and state == "done" else state
 
 
 def _why(row: Row) -> list[str]:

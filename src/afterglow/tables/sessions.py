@@ -163,7 +163,7 @@ def failure_rows(
                 "stage": "index",
                 "what": "quarantined",
                 "cause": str(row.get("reason") or ""),
-                "remedy": "see `afterglow status STUDY`",
+                "remedy": "see `afterglow index STUDY`",
                 "transient": False,
                 "log": "",
             }
