@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from afterglow.bids.acquired import timing
 from afterglow.config.center import CenterConfig
 from afterglow.config.dce import DCEConfig
 from afterglow.dicom.acquisition import acquisition
@@ -26,7 +27,7 @@ from afterglow.perfusion.dce_inputs import agent_facts, sequence
 from afterglow.perfusion.dsc_inputs import _echo_time
 from afterglow.perfusion.dsc_stage import domain_of, preload_of
 from afterglow.perfusion.dynamic import measured_times
-from ingest_dicom import DCE, DSC, write_series
+from ingest_dicom import DCE, DSC, FLAIR, T1W, vfa, write_series, write_study
 from test_timing import ge
 
 
@@ -219,3 +220,46 @@ def test_a_curve_published_for_plasma_stays_what_it_is(hematocrit):
     minutes = (time[-1] - 20.0) / 60.0
     published = 0.1 * (3.99 * np.exp(-0.144 * minutes) + 4.78 * np.exp(-0.0111 * minutes))
     assert late == pytest.approx(published, rel=1e-3)
+
+
+def test_an_enhanced_image_before_the_dynamic_series_is_an_injection():
+    study = [*flips(300.0, 340.0), dynamic("DCE", 400.0), dynamic("DSC", 900.0)]
+    said = study_facts(study, [100.0])
+    assert (said["injection_before_vfa"], said["injection_before_dce"]) == (True, True)
+    assert said["injection_between_vfa_and_dce"] is False
+    assert study_facts(study, [360.0])["injection_between_vfa_and_dce"] is True
+    assert study_facts(study, [1500.0])["injection_before_dce"] is False
+    alone = study_facts([dynamic("DSC", 900.0)], [100.0])
+    assert alone["preload_evidence"] == "contrast_before_dsc"
+    assert preload_of("none", alone)[0] is None
+    assert preload_of("full", alone)[0] == "full"
+
+
+def test_an_enhanced_image_is_seen_through_its_tag(tmp_path):
+    first = replace(T1W, name="AX T1 +C", number=4, clock="100300", agent="Gadovist")
+    write_study(tmp_path, [T1W, FLAIR, first, vfa(2, 41), vfa(10, 42), DCE, DSC])
+    facts = describe(scan([tmp_path]).to_pylist())[0]["study_facts"]
+    assert (facts["injection_before_vfa"], facts["injection_between_vfa_and_dce"]) == (True, False)
+
+
+def test_slice_times_that_count_something_else_are_left_out(tmp_path):
+    series = replace(DSC, timing="none", times=[0.0])
+    for number, path in enumerate(write_series(tmp_path, series)):
+        dataset = pydicom.dcmread(path)
+        dataset.AcquisitionTime = f"1020{number:02d}"
+        dataset.save_as(path)
+    assert facts_of(tmp_path)["slice_times"] is None
+    for number, path in enumerate(sorted(tmp_path.iterdir())):
+        dataset = pydicom.dcmread(path)
+        dataset.AcquisitionTime = f"1020{number:02d}.250000"
+        dataset.save_as(path)
+    assert facts_of(tmp_path)["slice_times"] == [0.0, 1.0, 2.0, 3.0]
+    entry = {
+        "acquisition": {"mosaic": False, "slice_times": [0.0, 86399.5], "slice_normal": None,
+                        "n_expected": None},
+        "frame_times": [0.0, 1.5, 3.0], "timing_source": "x", "timing_disagreement": None,
+        "evaluable": True, "reason": "", "n_incomplete": 0,
+    }  # fmt: skip
+    assert timing(entry, {}, np.eye(4))["SliceTiming"] is None
+    entry["acquisition"]["slice_times"] = [0.0, 0.75]
+    assert timing(entry, {}, np.eye(4))["SliceTiming"] == [0.0, 0.75]

@@ -19,6 +19,7 @@ _PLACES: dict[str, tuple[str, str, dict[str, str]]] = {
     "SWI": ("anat", "T2starw", {"acq": "swi"}),
     "B1map": ("fmap", "TB1map", {}),
 }
+_WITHIN = 1.05
 _TEXT = re.compile(r"^[\w .,:;+*/()=-]{0,64}$")
 
 # fields of the converter that may pass: measured or technical, never free text
@@ -164,6 +165,10 @@ def timing(
     normal = facts["slice_normal"]
     if slices and not facts["mosaic"] and normal and float(np.dot(affine[:3, 2], normal)) < 0:
         slices = slices[::-1]
+    step = frame_time(entry["frame_times"])
+    if slices and step and max(slices) > _WITHIN * step:
+        # no slice of a volume begins after the next volume: these times count something else
+        slices = None
     return {
         "VolumeTiming": entry["frame_times"],
         "TimingSource": entry["timing_source"],

@@ -54,7 +54,7 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
         "contrast_volume": row.get("contrast_volume"),
         "dose": dose(agent, row),
         "mosaic": volumes.key == "mosaic",
-        "slice_times": slice_times(volumes),
+        "slice_times": None if facts["is_3d"] else slice_times(volumes),
         "slice_normal": slice_normal(row),
     }
 
@@ -76,14 +76,16 @@ def dose(agent: str | None, row: Row) -> float | None:
 def slice_times(volumes: Volumes) -> list[float] | None:
     """Return the start of every slice of the first volume (s), by rising position, or None.
 
-    A mosaic holds them in private fields that the converter reads.
+    A mosaic holds them in private fields that the converter reads. Clocks of whole seconds do not
+    resolve them.
     """
     if not volumes.complete or volumes.key == "mosaic" or volumes.n_positions < 2:
         return None
     for name in ("frame_acquisition_datetime", "trigger_time", "acquisition_time"):
         values = [s.times.get(name) for s in volumes.complete[0]]
         known = [float(v) for v in values if v is not None]
-        if len(known) == len(values) and len(set(known)) > 1:
+        coarse = name == "acquisition_time" and all(s.whole_seconds for s in volumes.complete[0])
+        if len(known) == len(values) and len(set(known)) > 1 and not coarse:
             return [round(v - min(known), 6) for v in known]
     return None
 

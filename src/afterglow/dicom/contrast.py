@@ -93,15 +93,23 @@ def _has_later_twin(series: dict[str, Any], study: Sequence[dict[str, Any]]) -> 
     return any(distance > 0 for distance in _twins(series, study))
 
 
-def study_facts(study: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def study_facts(study: Sequence[dict[str, Any]], enhanced: Sequence[float] = ()) -> dict[str, Any]:
     """Return what the order of series tells about injections.
+
+    Parameters
+    ----------
+    study : sequence of dict
+        As for :func:`injections`.
+    enhanced : sequence of float
+        When images began that a contrast tag says were acquired after an injection.
 
     Returns
     -------
     dict
         ``injections``: classes of the dynamic contrast series in order of time;
         ``preload_evidence``: ``dce_before_dsc``, ``dsc_before_dsc`` (an earlier DSC series),
-        ``none_seen`` or null without DSC; ``injection_before_dce``,
+        ``contrast_before_dsc`` (an enhanced image only), ``none_seen`` or null without DSC;
+        ``injection_before_dce``,
         ``injection_between_vfa_and_dce`` and ``injection_before_vfa`` (an earlier one, whose
         agent is still in the patient): true, false, or null where it cannot be told.
 
@@ -112,15 +120,16 @@ def study_facts(study: Sequence[dict[str, Any]]) -> dict[str, Any]:
     dsc, dce = _used(dynamic, "DSC"), _used(dynamic, "DCE")
     if dsc is not None:
         kinds = {s["class"] for s in _earlier(dynamic, dsc)}
-        preload = "dce_before_dsc" if "DCE" in kinds else "none_seen"
-        preload = "dsc_before_dsc" if kinds == {"DSC"} else preload
+        preload = _preload(kinds, any(start < _begin(dsc) for start in enhanced))
     if dce is not None and dce["facts"]["start"] is not None:
+        begin = _begin(dce)
         earlier = [s["facts"]["start"] for s in _earlier(dynamic, dce)]
+        earlier += [start for start in enhanced if start < begin]
         before_dce = bool(earlier)
         vfa = [s["facts"]["start"] for s in study if s["class"] == "VFA"]
         if vfa and None not in vfa:
             between = any(max(vfa) < start for start in earlier)
-            before_vfa = any(_begin(s) < min(vfa) for s in dynamic)
+            before_vfa = any(start < min(vfa) for start in [begin, *earlier])
     return {
         "injections": [s["class"] for s in dynamic],
         "preload_evidence": preload,
@@ -128,6 +137,14 @@ def study_facts(study: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "injection_between_vfa_and_dce": between,
         "injection_before_vfa": before_vfa,
     }
+
+
+def _preload(kinds: set[str], enhanced: bool) -> str:
+    if "DCE" in kinds:
+        return "dce_before_dsc"
+    if "DSC" in kinds:
+        return "dsc_before_dsc"
+    return "contrast_before_dsc" if enhanced else "none_seen"
 
 
 def _used(dynamic: Sequence[dict[str, Any]], kind: str) -> dict[str, Any] | None:

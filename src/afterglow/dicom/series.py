@@ -17,6 +17,9 @@ from afterglow.dicom.rules import Rule, decide, load_rules
 from afterglow.dicom.timing import resolve
 from afterglow.dicom.volumes import Row, assemble, lacks_slices, moved_up
 
+# of a contrast tag that the name of the series does not contradict
+_SURE = 0.9
+
 # What is found of a series, in the inventory as in the index.
 FOUND = (
     ("vendor", pa.string()),
@@ -223,7 +226,15 @@ def _contrast(study: list[dict[str, Any]]) -> None:
         for series in study
         if series["class"] == "T1w"
     }
-    whole = study_facts(study)
+    enhanced = [
+        series["facts"]["start"]
+        for series in study
+        if (verdict := verdicts.get(series["series_key"])) is not None
+        and (verdict.rule, verdict.after) == ("contrast_tag", True)
+        and verdict.confidence >= _SURE
+        and series["facts"]["start"] is not None
+    ]
+    whole = study_facts(study, enhanced)
     for series in study:
         verdict = verdicts.get(series["series_key"])
         if verdict is not None:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from afterglow.config.dsc import DSCConfig
 
 
+_PRELOADED = {
+    "dsc_before_dsc": "another DSC series",
+    "contrast_before_dsc": "an image after contrast",
+}
+
+
 @dataclass
 class DSCSession:
     """What the stage reports: the summary later stages read, and doubts."""
@@ -96,8 +102,9 @@ def preload_of(site: str | None, facts: dict[str, Any]) -> tuple[str | None, lis
     """
     if site == "dce" and facts.get("preload_evidence") == "none_seen":
         return "none", ["the site preloads by DCE, but no DCE came before DSC in this session"]
-    if facts.get("preload_evidence") == "dsc_before_dsc" and site not in {"partial", "full"}:
-        return None, ["another DSC series came first, and nothing says how much its bolus preloads"]
+    seen = _PRELOADED.get(str(facts.get("preload_evidence")))
+    if seen and site not in {"partial", "full"}:
+        return None, [f"{seen} came before DSC, and nothing says how much its contrast preloads"]
     if site in {None, "none"} and facts.get("preload_evidence") == "dce_before_dsc":
         said = "the site says that nothing preloads DSC, but DCE came before it in this session"
         return "dce", [said] if site else []
