@@ -52,6 +52,8 @@ class Found(NamedTuple):
     largest: Array
     rested: Flags
     singular: Flags
+    square: Array
+    highest: Array
 
 
 @dataclass
@@ -166,7 +168,7 @@ class Engine:
         elif not self.ready:
             reason |= np.uint16(Reason.TOO_FEW_FRAMES)
         if self.n_used:
-            part = block[:, self._used]
+            part = block if self._used.all() else block[:, self._used]
             finite = np.isfinite(part).all(axis=1)
             reason[~finite] |= np.uint16(Reason.NOT_FINITE)
             low, high = part.min(axis=1), part.max(axis=1)
@@ -198,10 +200,8 @@ class Engine:
         mode = 2 if self.fit_delay else int(delay is not None)
         lag = np.zeros(rows.size) if delay is None else delay[rows] / 60.0
         found = self._run(data, mode, lag)
-        parameters, covariance, rss, largest, rested, singular = found
+        parameters, covariance, rss, _, _, singular, square, _ = found
         n = rows.size
-        weighted = np.where(self._used, data, 0.0) * self._root
-        square = np.einsum("ij,ij->i", weighted, weighted)
         variance = rss / max(self.n_used - m, 1)
         covariance = covariance[:, :m, :m] * variance[:, None, None]
         reported = derive(self.spec, parameters)
@@ -212,7 +212,7 @@ class Engine:
         results.rss[rows], results.none_rss[rows] = rss, square
         results.aicc[rows], results.bic[rows] = criteria(rss, self.n_used, m)
         results.none_aicc[rows], results.none_bic[rows] = criteria(square, self.n_used, 0)
-        bad = singular | self._flag_common(results, rows, rested, singular, largest, weighted)
+        bad = singular | self._flag_common(results, rows, found)
         bound = self._at_bound(parameters, reported)
         results.at_bound[rows] = bound["any"]
         moved = self._moved(data, parameters[:, 4] if mode else lag, reported)
@@ -245,13 +245,13 @@ class Engine:
         grid = self._delays if mode else self._no_delay
         found = Found(
             np.zeros((n, 5)), np.zeros((n, 5, 5)), np.zeros(n), np.zeros(n),
-            np.zeros(n, dtype=bool), np.zeros(n, dtype=bool),
+            np.zeros(n, dtype=bool), np.zeros(n, dtype=bool), np.zeros(n), np.zeros(n),
         )  # fmt: skip
         fit_block(
             self._kinds, 0, n, data, mode, lag, self._t, self._h, self._c, self._root,
             *self._limits, self._rates, grid, *self._book(grid, "grid" if mode else "none"),
             found.parameters, found.covariance, found.rss, found.largest, found.rested,
-            found.singular,
+            found.singular, found.square, found.highest,
         )  # fmt: skip
         return found
 
@@ -283,30 +283,22 @@ class Engine:
         with np.errstate(all="ignore"):
             return ~(width * se + moved[name] <= _HALF_OFF * np.abs(value))
 
-    def _flag_common(
-        self,
-        results: Fitted,
-        rows: NDArray[np.intp],
-        rested: Flags,
-        singular: Flags,
-        largest: Array,
-        weighted: Array,
-    ) -> Flags:
+    def _flag_common(self, results: Fitted, rows: NDArray[np.intp], found: Found) -> Flags:
         """Set the flags that concern all parameters; return where any is set."""
         gap = results.none_aicc[rows] - results.aicc[rows]
         none = ~(gap > _NO_CONTRAST_MARGIN)
-        size = np.abs(weighted).max(axis=1)
-        rest = np.sqrt(results.rss[rows] / self.n_used)
+        rest = np.sqrt(found.rss / self.n_used)
         # A perfect fit has residuals of rounding size, whose shape means nothing.
-        spike = (largest > _SPIKE_RATIO) & (rest * np.minimum(largest, 1e6) > _SPIKE_PART * size)
+        beyond = rest * np.minimum(found.largest, 1e6) > _SPIKE_PART * found.highest
+        spike = (found.largest > _SPIKE_RATIO) & beyond
         for flags, flag in (
             (none, Reason.NO_ENHANCEMENT),
             (spike, Reason.SPIKE),
-            (singular, Reason.SINGULAR),
-            (~rested, Reason.NOT_CONVERGED),
+            (found.singular, Reason.SINGULAR),
+            (~found.rested, Reason.NOT_CONVERGED),
         ):
             results.reason[rows[flags]] |= np.uint16(flag)
-        return np.asarray(none | spike | ~rested)
+        return np.asarray(none | spike | ~found.rested)
 
     def _at_bound(
         self, parameters: Array, reported: dict[str, tuple[Array, Array]]

@@ -13,7 +13,7 @@ import numpy as np
 
 from afterglow.perfusion.compiled import kernel
 from afterglow.perfusion.dce_dictionary import nearest, search
-from afterglow.perfusion.dce_linear import invert
+from afterglow.perfusion.dce_linear import dot, invert
 from afterglow.perfusion.dce_refine import refine
 
 if TYPE_CHECKING:
@@ -82,12 +82,15 @@ def fit_block(
     largest: Array,
     rested: NDArray[np.bool_],
     singular: NDArray[np.bool_],
+    square: Array,
+    highest: Array,
 ) -> None:
     """Fit the voxels of ``data`` (n_voxels, n_time) from ``start`` up to ``stop``.
 
     ``mode`` is 0 for no delay, 1 for the delay of each voxel in ``delays``, 2 for a fitted one.
     Fills ``parameters`` (two factors, two rates, delay), the unscaled ``covariance`` in factors,
-    log rates, delay, the weighted residual's sum of squares, and ``largest``, see :func:`spike`.
+    log rates, delay, the weighted residual's sum of squares, ``largest``, see :func:`spike`, and of
+    the weighted curve itself the sum of squares and the ``highest`` size.
     """
     n = kinds.size
     n_time = data.shape[1]
@@ -98,6 +101,8 @@ def fit_block(
     for v in range(start, stop):
         for i in range(n_time):
             y[i] = data[v, i] * root_weight[i] if root_weight[i] > 0.0 else 0.0
+            highest[v] = max(highest[v], abs(y[i]))
+        square[v] = dot(y, y)
         first, last = 0, grid_delays.size
         if mode == 1:
             first = nearest(grid_delays, delays[v])
