@@ -37,7 +37,7 @@ def main(job: Job) -> None:
     site = clinical.read_rows(job.study.clinical, people, "clinical", job.warn)
     rows, treated, told = _lesions(job, study, identities, people, site)
     days = _days_from_srs(people, treated)
-    _sessions(job, study, rows, days)
+    _sessions(job, study, rows, days, identities.edges)
     write_table(rows, LesionRow, _out(job, "lesions"))
     centers = {subject: study.center_of(subject) for subject in study.by_subject}
     srs = {subject: own.srs for (subject, lesion), own in treated.items() if lesion is None}
@@ -116,8 +116,9 @@ def _lesions(
     courses.add_identity(rows, identities, masks)
     courses.add_treatment(rows, treated, labels, people)
     order, noise = _order(study), job.study.tables.repeatability
-    courses.add_responses(rows, order, courses.settings_of(job.study.tables))
-    courses.add_growth(rows, order, _days(people), noise)
+    settings, edges = courses.settings_of(job.study.tables), identities.edges
+    courses.add_responses(rows, order, settings, edges)
+    courses.add_growth(rows, order, _days(people), noise, edges)
     told = {"clinical": site, "outcomes": given}
     return rows, treated, {n: clinical.row_numbers(r, places, people) for n, r in told.items()}
 
@@ -139,8 +140,10 @@ def _sessions(
     study: StudyStates,
     rows: list[dict[str, Any]],
     days: dict[tuple[str, str], float],
+    edges: list[dict[str, Any]],
 ) -> None:
-    answers = courses.patient_responses(rows, _order(study), courses.settings_of(job.study.tables))
+    settings = courses.settings_of(job.study.tables)
+    answers = courses.patient_responses(rows, _order(study), settings, edges)
     found = []
     unusual = sessions.unusual_quality(study, job.study.tables.quality_range)
     for plan in study.sessions:

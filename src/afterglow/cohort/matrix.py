@@ -13,6 +13,7 @@ import numpy as np
 from afterglow.cohort.design import Design
 from afterglow.cohort.imaging_labels import BASIS, ImagingRule, imaging_label
 from afterglow.cohort.labels import Mixed, binary_label, by_tissue
+from afterglow.tables.families import lesion_of_row
 
 Row = Mapping[str, Any]
 
@@ -74,7 +75,7 @@ def _by_lesion(lesions_rows: Iterable[Row]) -> list[list[Row]]:
     found: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in lesions_rows:
         if row.get("label") != 0:
-            found[str(row["subject"]), str(row["lesion_id"])].append(row)
+            found[lesion_of_row(row)].append(row)
     return [found[key] for key in sorted(found)]
 
 
@@ -118,14 +119,13 @@ def design(marks: Landmarks, features_rows: Iterable[Row], lesions_rows: Sequenc
     table.
     """
     values = _values(features_rows)
-    first = _first_sessions(lesions_rows)
+    first = _first_rows(lesions_rows)
     columns: list[dict[str, float]] = []
     for row in marks.rows:
-        lesion = str(row["subject"]), str(row["lesion_id"])
-        now = values.get((*lesion, str(row["session"])), {})
-        before = values.get((*lesion, first[lesion]), {})
+        start = first[lesion_of_row(row)]
+        now, before = (values.get(_cell(r), {}) for r in (row, start))
         found = dict(now)
-        if first[lesion] != row["session"]:
+        if start["session"] != row["session"]:
             found |= _changes(now, before)
         found |= {name: _number(row.get(name)) for name in LESION_COLUMNS if name in row}
         columns.append(found)
@@ -154,13 +154,17 @@ def _values(features_rows: Iterable[Row]) -> dict[tuple[str, str, str], dict[str
     return out
 
 
-def _first_sessions(lesions_rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+def _first_rows(lesions_rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
     first: dict[tuple[str, str], Row] = {}
     for row in lesions_rows:
-        key = str(row["subject"]), str(row["lesion_id"])
+        key = lesion_of_row(row)
         if key not in first or _order(row) < _order(first[key]):
             first[key] = row
-    return {key: str(row["session"]) for key, row in first.items()}
+    return first
+
+
+def _cell(row: Row) -> tuple[str, str, str]:
+    return str(row["subject"]), str(row["lesion_id"]), str(row["session"])
 
 
 def _changes(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:

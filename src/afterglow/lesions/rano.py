@@ -25,13 +25,15 @@ class LesionAt:
 
     ``longest`` in mm, 0 where it is gone, NaN where it was not measured. ``fresh`` is True for a
     lesion first seen after baseline, None where identity could not be established.
-    ``progression`` is the reader's unequivocal progression of a non-target lesion.
+    ``progression`` is the reader's unequivocal progression of a non-target lesion. ``within`` is
+    the id of the lesion that holds it, where it went into another: its size is in that one's.
     """
 
     longest: float
     measurable: bool = False
     fresh: bool | None = False
     progression: bool | None = None
+    within: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,12 @@ def _choose(visit: Mapping[str, LesionAt], settings: ResponseSettings) -> tuple[
 
 
 def _sizes(visit: Mapping[str, LesionAt], names: Sequence[str]) -> tuple[float, ...]:
-    return tuple(visit[name].longest if name in visit else float("nan") for name in names)
+    return tuple(_size(visit[name], names) if name in visit else float("nan") for name in names)
+
+
+def _size(lesion: LesionAt, targets: Sequence[str]) -> float:
+    """Return the longest diameter; nothing of its own within another target."""
+    return 0.0 if lesion.within in targets else lesion.longest
 
 
 def _total(sizes: tuple[float, ...]) -> float:

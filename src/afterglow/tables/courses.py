@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afterglow.bids.sidecars import read_json
 from afterglow.lesions.growth import change_per_month, growth_exponent
 from afterglow.lesions.rano import LesionAt, PatientResponse, patient_response
 from afterglow.lesions.response import (
@@ -16,6 +17,7 @@ from afterglow.lesions.response import (
     measurable,
 )
 from afterglow.tables.clinical import People, Place
+from afterglow.tables.families import Families, families, lesion_of_row
 from afterglow.tables.identities import Identities
 from afterglow.tables.mask_facts import Facts
 from afterglow.tables.study import StudyStates
@@ -38,6 +40,7 @@ def measured_rows(study: StudyStates, identities: Identities, find: Find) -> lis
         summary = study.done("features", subject, session)
         if not summary:
             continue
+        thickness = _slice_thickness(study.done("bids", subject, session), find)
         for part in pq.read_table(find(summary["lesions"])).to_pylist():
             label = int(part["label"])
             lesion = identities.lesion_id(subject, session, label)
@@ -50,11 +53,20 @@ def measured_rows(study: StudyStates, identities: Identities, find: Find) -> lis
                     "lesion_id": lesion,
                     "state": identities.states.get((subject, session, label)),
                     **part,
+                    "slice_thickness": thickness,
                     "edema_ratio": None if edema is None else edema / part["volume"],
                     "reason": f"edema: {why}" if why else "",
                 }
             )
     return rows + _absent_rows(study, identities)
+
+
+def _slice_thickness(bids: Mapping[str, Any], find: Find) -> float | None:
+    """Return the slice thickness (mm) of the image that lesions are measured on, where known."""
+    series = bids.get("series", {}).get(bids.get("reference"), {})
+    sidecar = series.get("sidecar")
+    told = read_json(find(sidecar)).get("SliceThickness") if sidecar else None
+    return None if told is None else float(told)
 
 
 def _absent_rows(study: StudyStates, identities: Identities) -> list[dict[str, Any]]:
@@ -123,15 +135,17 @@ def add_treatment(
     later = _appeared_after(rows, treated, people)
     for row in rows:
         subject, lesion = row["subject"], (row["subject"], row["lesion_id"])
-        own = treated.get(lesion) or treated.get((subject, None))
+        first = lesion_of_row(row)
+        named = treated.get(lesion) or treated.get(first)
+        own = named or treated.get((subject, None))
         if own is not None:
-            if lesion in treated or lesion not in later:
+            if named or first not in later:
                 row["prescribed_dose"], row["fractions"] = own.dose, own.fractions
             row["histology"] = own.histology
             day = people.dates.get((subject, row["session"]))
             if own.srs is not None and day is not None:
                 row["days_from_srs"] = float((day - own.srs).days)
-        outcome = labels.get(lesion)
+        outcome = labels.get(lesion) or labels.get(first)
         if outcome is not None:
             row["outcome"], row["outcome_basis"] = outcome.label, outcome.basis
             row["outcome_blinded"] = outcome.blinded
@@ -153,7 +167,7 @@ def _appeared_after(
         if own is None or own.srs is None or day is None or row.get("state") != "new":
             continue
         if day > own.srs:
-            found.add((row["subject"], row["lesion_id"]))
+            found.add(lesion_of_row(row))
     return found
 
 
@@ -169,20 +183,42 @@ def settings_of(config: TablesConfig) -> ResponseSettings:
 
 
 def add_responses(
-    rows: Sequence[dict[str, Any]], order: Mapping[tuple[str, str], int], settings: ResponseSettings
+    rows: Sequence[dict[str, Any]],
+    order: Mapping[tuple[str, str], int],
+    settings: ResponseSettings,
+    edges: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Add changes and lesion responses; ``order`` places (subject, session) in time."""
-    for course in _courses(rows, order).values():
-        _respond(course, "longest_diameter", "diameter", settings)
-        _respond(course, "volume", "volume", settings.for_volume())
-        for row in course:
+    kin = families(rows, edges, order)
+    for lesion, course in _courses(rows, order).items():
+        places = [order[r["subject"], r["session"]] for r in course]
+        _respond(course, "diameter", _histories(kin, lesion, places, "longest_diameter"), settings)
+        _respond(course, "volume", _histories(kin, lesion, places, "volume"), settings.for_volume())
+        for place, row in zip(places, course, strict=True):
+            held = ", ".join(name for _, name in kin.held(lesion, place)) if row["label"] else ""
+            row["reason"] = "; ".join(x for x in (row["reason"], held and f"with: {held}") if x)
             if row["label"]:
                 row["measurable"] = measurable(
                     row["longest_diameter"],
                     row["perpendicular_diameter"],
                     row["n_slices"],
-                    settings=settings,
+                    row.pop("slice_thickness", None) or float("nan"),
+                    settings,
                 )
+
+
+def _histories(
+    kin: Families, lesion: tuple[str, str], places: Sequence[int], size: str
+) -> list[list[float]]:
+    """Return, for every session, the sizes up to there of all that the lesion holds then."""
+    alone = [kin.size(lesion, (), place, size) for place in places]
+    found = []
+    for k, place in enumerate(places):
+        held = kin.held(lesion, place)
+        earlier = places[: k + 1]
+        together = [kin.size(lesion, held, p, size) for p in earlier] if held else alone[: k + 1]
+        found.append(together)
+    return found
 
 
 def add_growth(
@@ -190,25 +226,26 @@ def add_growth(
     order: Mapping[tuple[str, str], int],
     days: Mapping[tuple[str, str], float],
     repeatability: Mapping[str, float],
+    edges: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Add change per month, whether changes exceed noise, and the exponent of growth.
 
     ``days`` are those of (subject, session) where known; ``repeatability`` holds coefficients of
     variation of ``volume`` and ``longest_diameter``, where a study knows them.
     """
-    for course in _courses(rows, order).values():
+    kin = families(rows, edges, order)
+    for lesion, course in _courses(rows, order).items():
         when = [days.get((r["subject"], r["session"])) for r in course]
+        places = [order[r["subject"], r["session"]] for r in course]
         for size, name in (("volume", "volume"), ("longest_diameter", "diameter")):
-            sizes = _sizes(course, size)
             noise = repeatability.get(size)
-            for row, rate in zip(course, change_per_month(when, sizes), strict=True):
-                row[f"{name}_change_month"] = rate
+            for row, past in zip(course, _histories(kin, lesion, places, size), strict=True):
+                row[f"{name}_change_month"] = change_per_month(when[: len(past)], past)[-1]
                 if noise is not None:
                     row[f"{name}_change_real"] = _real(row[f"{name}_change_baseline"], noise)
-        volumes = _sizes(course, "volume")
         dated = [float("nan") if day is None else day for day in when]
-        for k, row in enumerate(course, start=1):
-            found = growth_exponent(dated[:k], volumes[:k], repeatability.get("volume"))
+        for row, past in zip(course, _histories(kin, lesion, places, "volume"), strict=True):
+            found = growth_exponent(dated[: len(past)], past, repeatability.get("volume"))
             row["growth_exponent"] = found.exponent
             row["growth_exponent_low"], row["growth_exponent_high"] = found.low, found.high
             row["growth_reason"] = found.reason
@@ -227,21 +264,20 @@ def _courses(
     """Return the rows of every lesion in order of time."""
     courses: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        courses.setdefault((row["subject"], row["lesion_id"]), []).append(row)
+        courses.setdefault(lesion_of_row(row), []).append(row)
     for course in courses.values():
         course.sort(key=lambda r: (order[r["subject"], r["session"]], r["label"]))
     return courses
 
 
-def _sizes(course: Sequence[Mapping[str, Any]], name: str) -> tuple[float, ...]:
-    return tuple(float("nan") if row.get(name) is None else row[name] for row in course)
-
-
 def _respond(
-    course: Sequence[dict[str, Any]], size: str, name: str, settings: ResponseSettings
+    course: Sequence[dict[str, Any]],
+    name: str,
+    histories: Sequence[Sequence[float]],
+    settings: ResponseSettings,
 ) -> None:
-    answers = lesion_response(Course(_sizes(course, size)), settings)
-    for row, change in zip(course, answers, strict=True):
+    for row, sizes in zip(course, histories, strict=True):
+        change = lesion_response(Course(tuple(sizes)), settings)[-1]
         row[f"{name}_change_baseline"] = change.from_baseline
         row[f"{name}_change_nadir"] = change.from_nadir
         row[f"response_{name}"] = change.response
@@ -251,21 +287,24 @@ def patient_responses(
     rows: Sequence[Mapping[str, Any]],
     order: Mapping[tuple[str, str], int],
     settings: ResponseSettings,
+    edges: Sequence[Mapping[str, Any]] = (),
 ) -> dict[tuple[str, str], PatientResponse]:
     """Return RANO-BM by (subject, session), from imaging alone."""
     by_subject: dict[str, dict[str, dict[str, LesionAt]]] = {}
     born: dict[tuple[str, str], bool | None] = {}
     first: dict[str, str] = {}
+    kin = families(rows, edges, order)
     for row in sorted(rows, key=lambda r: order[r["subject"], r["session"]]):
         subject, session = row["subject"], row["session"]
         first.setdefault(subject, session)
-        fresh = born.setdefault((subject, row["lesion_id"]), _fresh(row, first[subject]))
-        visits = by_subject.setdefault(subject, {})
-        size = row.get("longest_diameter")
-        visits.setdefault(session, {})[row["lesion_id"]] = LesionAt(
-            float("nan") if size is None else size,
+        lesion, place = lesion_of_row(row), order[subject, session]
+        fresh = born.setdefault(lesion, _fresh(row, first[subject]))
+        host = kin.host(lesion, place) if row["state"] == "merged" else None
+        by_subject.setdefault(subject, {}).setdefault(session, {})[lesion[1]] = LesionAt(
+            kin.size(lesion, kin.held(lesion, place), place, "longest_diameter"),
             bool(row.get("measurable")),
             fresh,
+            within=None if host is None else host[1],
         )
     found: dict[tuple[str, str], PatientResponse] = {}
     for subject, visits in by_subject.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from afterglow.tables.rows import Row, column
-from afterglow.tables.words import CENTER, LESION, REASON, RECORD, SESSION, SUBJECT
+from afterglow.tables.words import CENTER, LESION, RECORD, SESSION, SUBJECT
 
 
 class LesionRow(Row):
@@ -60,13 +60,17 @@ class LesionRow(Row):
     )
     edema_ratio: float | None = column("Edema volume over lesion volume.", unit="ratio")
     volume_change_baseline: float | None = column(
-        "Change of volume from the first session that shows the lesion.", unit="%"
+        "Change of volume from the first session that shows the lesion; with all that it holds"
+        " since a merge or split, there and here (`reason` says with which).",
+        unit="%",
     )
     volume_change_nadir: float | None = column(
-        "Change of volume from the smallest earlier one.", unit="%"
+        "Change of volume from the smallest earlier one, compared in the same way.", unit="%"
     )
     diameter_change_baseline: float | None = column(
-        "Change of longest diameter from the first session that shows the lesion.", unit="%"
+        "Change of longest diameter from the first session that shows the lesion; diameters of all"
+        " that it holds are added.",
+        unit="%",
     )
     diameter_change_nadir: float | None = column(
         "Change of longest diameter from the smallest earlier one.", unit="%"
@@ -164,7 +168,9 @@ class LesionRow(Row):
     outcome_days_from_srs: float | None = column(
         "Days from that radiosurgery to the label.", unit="d", source="outcomes"
     )
-    reason: str = column(REASON, default="")
+    reason: str = column(
+        "Why something is absent, and `with: ID` where changes count other lesions in.", default=""
+    )
     record_id: str | None = column(RECORD, source="ledger")
 
 
