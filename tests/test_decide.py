@@ -133,3 +133,21 @@ def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
         assert [row["session"] for row in rows if row["is_reference"]] == [second]
     first = load_dag(study).of("anat", subject, plan[1]["session"])
     assert ("anat", subject, second) in first.upstream
+
+
+def test_a_label_that_no_mask_has_is_refused_with_those_it_has(study: FakeStudy) -> None:
+    content = yaml.safe_load(study.study_file.read_text())
+    study.study_file.write_text(yaml.safe_dump({**content, "decisions": "decisions.csv"}))
+    finish_in_process(study)
+    drawn = {"assignments": [{"session": "20190301", "label": 3, "lesion_id": "L002"}]}
+    graph = study.out / "derivatives/sub-s1/sub-s1_desc-lesions_graph.json"
+    graph.parent.mkdir(parents=True, exist_ok=True)
+    graph.write_text(json.dumps(drawn))
+    words = ["--rater", "reader-1", "--reason", "it is"]
+    for target, decision in (("lesion/2", "new"), ("lesion/3", "same_as ses-20190301/2")):
+        asked = ["decide", str(study.study_file), "s1", "20190301", target, decision, *words]
+        refused = CliRunner().invoke(app, asked)
+        assert "has no lesion of label 2; expected one of 20190301/3 (L002)" in str(
+            refused.exception
+        )
+    assert not (study.folder / "decisions.csv").exists()

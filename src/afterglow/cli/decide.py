@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +17,10 @@ from afterglow.errors import AfterglowError
 
 if TYPE_CHECKING:
     from afterglow.config import Study
+
+# SESSION/LABEL of a decision, and SESSION/lesion/LABEL of its target
+_NODE = re.compile(r"([0-9A-Za-z]+)/(?:lesion/)?(\d+)\b")
+_GRAPH = "desc-lesions_graph.json"
 
 Subject = Annotated[str, typer.Argument(help="Label of the subject.")]
 Session = Annotated[str, typer.Argument(help="Label of the session.")]
@@ -57,6 +64,7 @@ def decide(
         "date": date or f"{dt.datetime.now(dt.UTC).date():%Y%m%d}",
         "reason": reason,
     }
+    _refuse_unknown_lesions(loaded.out, row)
     with driver_lock(loaded.out):
         append_decision(path, row)
     _tell(loaded, {"row": row}, f"row added to {path.name}", as_json=as_json)
@@ -98,6 +106,27 @@ def _labels(study: Study, subject: str, session: str) -> tuple[str, str]:
             remedy="`afterglow status STUDY` lists them",
         )
     return labels
+
+
+def _refuse_unknown_lesions(out: Path, row: Mapping[str, str]) -> None:
+    """Raise AfterglowError where a row names a label that its session's mask does not have.
+
+    Labels are those of the masks, not the lesion ids, which look alike. Nothing is refused of a
+    session whose lesions were not matched yet.
+    """
+    graph = out / "derivatives" / f"sub-{row['subject']}" / f"sub-{row['subject']}_{_GRAPH}"
+    if not graph.exists():
+        return
+    drawn = json.loads(graph.read_text(encoding="utf-8"))["assignments"]
+    for session, label in _NODE.findall(f"{row['session']}/{row['target']} {row['decision']}"):
+        own = {str(a["label"]): a["lesion_id"] for a in drawn if a["session"] == session}
+        if own and label not in own:
+            listed = ", ".join(f"{session}/{one} ({name})" for one, name in own.items())
+            raise AfterglowError(
+                f"session {session} has no lesion of label {label}",
+                expected=f"one of {listed}",
+                remedy="a label is the lesion's number in the mask of its session, not its id",
+            )
 
 
 def _tell(study: Study, told: dict[str, Any], line: str, *, as_json: bool) -> None:
