@@ -122,3 +122,27 @@ def test_milliseconds_are_no_seconds(tmp_path: Path, *, as_map: bool) -> None:
     assert isinstance(done.exception, AfterglowError)
     assert "1200 s in the median" in str(done.exception)
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["t1", "gone.nii"], "there is no such image"),
+        (["t1", "{image}"], "needs two flip angles"),
+        (["t1", "{image}", "--flip-angles", "2;8"], "a word is no number"),
+        (["dce", "{image}", "--t1", "1.2", "--agent", "gadovist"], "gadobutrol, gadoterate"),
+        (["dce", "{image}", "--t1", "1.2", "--agent", "gadobutrol", "--model", "x"], "is no model"),
+        (["dsc", "{image}", "--leakage", "x"], "`x` is no leakage model; expected 'bsw' or"),
+        (["demo", "{image}.d", "--size", "huge"], "there is no size `huge`"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_what_was_expected(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    facts = {"FlipAngle": 8, "RepetitionTime": TR, "MagneticFieldStrength": 3}
+    image = write(tmp_path, "one", np.ones((*SHAPE, 3)), **facts, VolumeTiming=[0, 5, 10])
+    given = [word.format(image=image) for word in words]
+    out = [] if words[0] == "demo" else ["--out", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, [*given, *out])
+    assert isinstance(refused.exception, AfterglowError)
+    assert said in str(refused.exception)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
 
 from afterglow.errors import AfterglowError
 
+if TYPE_CHECKING:
+    from afterglow.config.base import Section
+
+Options = TypeVar("Options", bound="Section")
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 TimesOption = Annotated[
     Path | None, typer.Option(help="Text file of frame times (s), one per line.")
@@ -48,7 +52,13 @@ def t1(
     if flip_angles is None:
         angles = [_fact(None, s, "FlipAngle", p) for s, p in zip(sidecars, images, strict=True)]
     else:
-        angles = [float(text) for text in flip_angles.split(",")]
+        angles = _numbers(flip_angles.split(","), "--flip-angles")
+    if len(images) == 1 and len(angles) < 2:
+        raise AfterglowError(
+            "T1 needs two flip angles or more",
+            where=images[0].name,
+            expected="one NIfTI for each angle, or one 4D with --flip-angles",
+        )
     found = run_t1(
         images,
         angles,
@@ -81,6 +91,7 @@ def dce(
     threads: ThreadsOption = None,
 ) -> None:
     """Model one DCE series: Ktrans, ve, vp and more with standard errors."""
+    from afterglow.config.center import Agent
     from afterglow.config.dce import DCEConfig
     from afterglow.perfusion.relaxivity import relaxivity as tabled
     from afterglow.perfusion.relaxivity import transverse_relaxivity
@@ -93,7 +104,7 @@ def dce(
         if constant is None:
             raise AfterglowError(
                 f"the relaxivity of {agent or 'an unnamed agent'} is not known",
-                expected="--agent with a tabled agent, or --relaxivity",
+                expected=f"--relaxivity, or --agent with one of {', '.join(get_args(Agent))}",
             )
         relaxivity = constant.value
     decay = transverse_relaxivity(agent, strength)
@@ -112,7 +123,7 @@ def dce(
         blood_r2star=decay.value if decay else 0.0,
         mask=mask,
         threads=threads,
-        config=DCEConfig.model_validate({"model": model}),
+        config=_options(DCEConfig, {"model": model}),
     )
     for message in found["warnings"]:
         _say(f"warning: {message}")
@@ -144,7 +155,7 @@ def dsc(
     from afterglow.config.dsc import DSCConfig
     from afterglow.perfusion.standalone_dsc import run_dsc
 
-    config = DSCConfig.model_validate({"leakage_model": leakage, "deconvolution": deconvolution})
+    config = _options(DSCConfig, {"leakage_model": leakage, "deconvolution": deconvolution})
     found = run_dsc(
         series,
         out,
@@ -197,8 +208,33 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+def _options(section: type[Options], given: dict[str, Any]) -> Options:
+    """Return a section of settings from words of the command line."""
+    from pydantic import ValidationError
+
+    try:
+        return section.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise AfterglowError(
+            f"`{first['input']}` is no {str(first['loc'][0]).replace('_', ' ')}",
+            expected=str(first.get("ctx", {}).get("expected", first["msg"])),
+        ) from error
+
+
+def _numbers(texts: list[str], where: str) -> list[float]:
+    try:
+        return [float(text) for text in texts]
+    except ValueError as error:
+        raise AfterglowError(
+            "a word is no number", where=where, expected="numbers such as 2.5, without units"
+        ) from error
+
+
 def _sidecar(image: Path) -> dict[str, Any]:
     """Return the JSON sidecar beside an image, empty where there is none."""
+    if not image.is_file():
+        raise AfterglowError("there is no such image", where=str(image), expected="a NIfTI file")
     beside = image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     if not beside.exists():
         return {}
@@ -235,7 +271,7 @@ def _repetition_time(given: float | None, sidecar: dict[str, Any], image: Path) 
 def _frame_times(times: Path | None, sidecar: dict[str, Any], image: Path) -> list[float]:
     """Return the frame times (s) from a text file, else from the sidecar's VolumeTiming."""
     if times is not None:
-        return [float(text) for text in times.read_text(encoding="utf-8").split()]
+        return _numbers(times.read_text(encoding="utf-8").split(), times.name)
     from afterglow.perfusion.dynamic import measured_times
 
     found = measured_times(sidecar, image.name)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from afterglow.errors import AfterglowError
 from afterglow.phantom import site_tables
 from afterglow.phantom.plan import CohortPlan, SubjectPlan, full_plan
 
@@ -47,6 +48,8 @@ def plan_cohort(
     >>> [len(s.visits) for s in plan_cohort("small", sessions={"SOUTH-0001": 3}).subjects]
     [2, 3, 2]
     """
+    if size not in _SUBJECTS:
+        raise AfterglowError(f"there is no size `{size}`", expected=" or ".join(_SUBJECTS))
     plan = full_plan(seed)
     each, centers = _SUBJECTS[size]
     chosen = [
