@@ -74,8 +74,8 @@ def test_unknown_keys_name_the_nearest_valid_one(tmp_path: Path) -> None:
         ("out: out", "out: .", "lie in one another"),
         ("study: my-cohort", "study: caf\xe9", "UTF-8"),
         (
-            "\n# clinical:",
-            "  - {name: south, dicom: [incoming]}\n# clinical:",
+            "\n# Site files",
+            "  - {name: south, dicom: [incoming]}\n# Site files",
             "centers north and south",
         ),
     ],

@@ -24,7 +24,8 @@ centers:
     # hematocrit: 0.42
     # masks: masks-north.csv # patient, study_date, file, rater
 
-# clinical: clinical.csv # patient, srs_date, dose_gy, fractions, histology; therapy and its dates
+# Site files are CSV in UTF-8 with commas; `patient` is PatientID of the headers, dates YYYYMMDD.
+# clinical: clinical.csv # patient, lesion, srs_date, dose_gy, fractions, histology; other therapy
 # outcomes: outcomes.csv # patient, lesion, label, basis, date, blinded
 # decisions: decisions.csv # manual decisions, all recorded
 """
