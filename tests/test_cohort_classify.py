@@ -163,10 +163,11 @@ def test_the_command_writes_beside_the_table_unless_told(files, monkeypatch, cap
     from afterglow.cohort import classify
 
     folder, _, _, _ = files
-    asked = []
-    monkeypatch.setattr(classify, "classify_table", lambda *args, **_: asked.append(args))
+    monkeypatch.setattr(
+        classify, "classify_table", lambda _, __, out, **___: (out / "found").write_text("x")
+    )
     standalone.classify(folder / "features.parquet", outcomes=folder / "outcomes.csv")
-    assert asked[0][2] == folder / "features-classified"
+    assert (folder / "features-classified" / "found").read_text() == "x"
     assert "features-classified" in capsys.readouterr().out
     with pytest.raises(AfterglowError, match="either validated against labels or given"):
         standalone.classify(folder / "features.parquet")

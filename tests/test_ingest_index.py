@@ -17,6 +17,7 @@ from afterglow.config import Study
 from afterglow.config.center import CenterConfig
 from afterglow.dicom import index
 from afterglow.dicom.deidentify import whereis
+from afterglow.dicom.digests import append_digests, load_digests
 from afterglow.dicom.index import build_index
 from afterglow.dicom.instance import describe, reject
 from afterglow.errors import AfterglowError, ExitCode
@@ -110,6 +111,17 @@ def test_a_manifest_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert manifests(study) == {}
     build_index(study)
     assert len(manifests(study)) == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30])
+def test_a_digest_that_was_cut_off_swallows_no_other(tmp_path, cut):
+    entries = [{"file": name, "sha256": name * 64, "size": 1, "mtime_ns": 1} for name in "ab"]
+    append_digests(tmp_path, "s", entries[:1])
+    path = tmp_path / "digests" / "s.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    append_digests(tmp_path, "s", entries)
+    assert set(load_digests(tmp_path)) == {"a", "b"}
+    assert b"\n\n" not in path.read_bytes()
 
 
 def test_touched_and_copied_files_change_no_byte(tmp_path):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from afterglow.bids.images import load_nifti, save_nifti
 from afterglow.cli.app import app
 from afterglow.errors import AfterglowError
-from afterglow.perfusion import aif, dce
+from afterglow.perfusion import aif, dce, standalone
 
 TR, R1, T10 = 0.005, 4.5, 1.2
 SHAPE = (6, 6, 2)
@@ -146,3 +146,34 @@ def test_a_wrong_word_is_answered_with_what_was_expected(
     refused = CliRunner().invoke(app, [*given, *out])
     assert isinstance(refused.exception, AfterglowError)
     assert said in str(refused.exception)
+
+
+def test_results_are_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up at the third map leaves the results of the last run as they were."""
+    t1 = np.full(SHAPE, T10)
+    paths = [
+        write(tmp_path, f"vfa{a}", spgr(t1, a), FlipAngle=a, RepetitionTime=TR) for a in (2, 8, 15)
+    ]
+    words = ["t1", *map(str, paths), "--out", str(tmp_path / "new" / "t1")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    out = tmp_path / "new" / "t1"
+    assert f"{out / 'T1map.nii.gz'}\n" in done.output
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert len(before) == 5
+    write(tmp_path, "vfa2", spgr(np.full(SHAPE, 2 * T10), 2), FlipAngle=2, RepetitionTime=TR)
+    left = [None, None]
+
+    def full(*arguments: object, **options: object) -> None:
+        if not left:
+            raise OSError(28, "No space left on device")
+        left.pop()
+        save_nifti(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(standalone, "save_nifti", full)
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, OSError)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert [path.name for path in out.parent.iterdir()] == ["t1"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
@@ -59,17 +62,18 @@ def t1(
             where=images[0].name,
             expected="one NIfTI for each angle, or one 4D with --flip-angles",
         )
-    found = run_t1(
-        images,
-        angles,
-        [_repetition_time(tr, s, p) for s, p in zip(sidecars, images, strict=True)],
-        out,
-        b1=b1,
-        mask=mask,
-        threads=threads,
-    )
+    with _whole(out) as draft:
+        found = run_t1(
+            images,
+            angles,
+            [_repetition_time(tr, s, p) for s, p in zip(sidecars, images, strict=True)],
+            draft,
+            b1=b1,
+            mask=mask,
+            threads=threads,
+        )
     for name, path in found.items():
-        sys.stdout.write(f"{name:12}{path}\n")
+        sys.stdout.write(f"{name:12}{out / path.relative_to(draft)}\n")
 
 
 def dce(
@@ -108,23 +112,24 @@ def dce(
             )
         relaxivity = constant.value
     decay = transverse_relaxivity(agent, strength)
-    found = run_dce(
-        series,
-        out,
-        time=_frame_times(times, sidecar, series),
-        tr=_repetition_time(tr, sidecar, series),
-        flip_angle=_fact(flip_angle, sidecar, "FlipAngle", series),
-        relaxivity=relaxivity,
-        t1=float(t10) if t10.replace(".", "", 1).isdigit() else Path(t10),
-        field=strength,
-        hematocrit=hematocrit,
-        dose=dose,
-        te=sidecar.get("EchoTime"),
-        blood_r2star=decay.value if decay else 0.0,
-        mask=mask,
-        threads=threads,
-        config=_options(DCEConfig, {"model": model}),
-    )
+    with _whole(out) as draft:
+        found = run_dce(
+            series,
+            draft,
+            time=_frame_times(times, sidecar, series),
+            tr=_repetition_time(tr, sidecar, series),
+            flip_angle=_fact(flip_angle, sidecar, "FlipAngle", series),
+            relaxivity=relaxivity,
+            t1=float(t10) if t10.replace(".", "", 1).isdigit() else Path(t10),
+            field=strength,
+            hematocrit=hematocrit,
+            dose=dose,
+            te=sidecar.get("EchoTime"),
+            blood_r2star=decay.value if decay else 0.0,
+            mask=mask,
+            threads=threads,
+            config=_options(DCEConfig, {"model": model}),
+        )
     for message in found["warnings"]:
         _say(f"warning: {message}")
     _list_maps(found, out)
@@ -156,18 +161,19 @@ def dsc(
     from afterglow.perfusion.standalone_dsc import run_dsc
 
     config = _options(DSCConfig, {"leakage_model": leakage, "deconvolution": deconvolution})
-    found = run_dsc(
-        series,
-        out,
-        te=te,
-        tr=tr,
-        times=times,
-        mask=mask,
-        lesions=lesions,
-        white_matter=white_matter,
-        second_echo=second_echo,
-        config=config,
-    )
+    with _whole(out) as draft:
+        found = run_dsc(
+            series,
+            draft,
+            te=te,
+            tr=tr,
+            times=times,
+            mask=mask,
+            lesions=lesions,
+            white_matter=white_matter,
+            second_echo=second_echo,
+            config=config,
+        )
     _list_maps(found, out)
 
 
@@ -187,14 +193,28 @@ def classify(
         )
     out = out or features.with_name(f"{features.stem}-classified")
     if outcomes is not None:
-        classify_table(features, outcomes, out, say=_say)
+        with _whole(out) as draft:
+            classify_table(features, outcomes, draft, say=_say)
         sys.stdout.write(f"results: {out}\n")
     elif model is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        rows = apply_model(model, features)
-        path = out / "predictions.json"
-        path.write_text(json.dumps(rows, indent=1, default=str) + "\n", encoding="utf-8")
-        sys.stdout.write(f"results: {path}\n")
+        text = json.dumps(apply_model(model, features), indent=1, default=str) + "\n"
+        with _whole(out) as draft:
+            (draft / "predictions.json").write_text(text, encoding="utf-8")
+        sys.stdout.write(f"results: {out / 'predictions.json'}\n")
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Yield a folder whose files move to ``out`` once all of them are there."""
+    near = out if out.is_dir() else out.parent
+    near.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=near, prefix=f".{out.name}.") as draft:
+        yield Path(draft)
+        for path in sorted(Path(draft).rglob("*")):
+            if path.is_file():
+                target = out / path.relative_to(draft)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
 
 
 def _list_maps(found: dict[str, Any], out: Path) -> None:

@@ -25,8 +25,11 @@ def append_digests(private: Path, session: str, entries: Iterable[Mapping[str, A
         return
     folder = private / "digests"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / f"{session}.jsonl").open("a", encoding="utf-8") as stream:
-        stream.writelines(lines)
+    with (folder / f"{session}.jsonl").open("ab+") as stream:
+        # What a killed writer left begun must not swallow the next line.
+        stream.seek(max(stream.tell() - 1, 0))
+        begun = stream.read() not in {b"", b"\n"}
+        stream.write("".join(["\n"] * begun + lines).encode())
 
 
 def load_digests(private: Path) -> dict[str, dict[str, Any]]:
