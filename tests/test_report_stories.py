@@ -253,6 +253,16 @@ def test_no_day_is_told_where_none_is_known():
     assert " at day " not in html
 
 
+def test_a_change_that_counts_other_lesions_in_says_so():
+    content = tables()
+    content["lesions"][-1] |= {"volume_change_nadir": 12.5, "reason": "with: L002"}
+    (facts,) = lesion_facts(content, {}).values()
+    text = Outline(lesion_page(facts, study="x", titles={}, repeatability={}, ranges={})).plain
+    assert "12.5 with L002" in text
+    assert "they merged with this one" in text
+    assert "they merged" not in Outline(story()).plain
+
+
 def test_the_dose_is_that_of_the_last_session():
     content = tables()
     content["lesions"][0] |= {"prescribed_dose": 20.0, "dose_d98": 19.25}

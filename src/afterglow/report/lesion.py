@@ -119,6 +119,18 @@ def _band_notes(repeatability: Mapping[str, float]) -> list[str]:
     return notes
 
 
+def held_of(visit: Row) -> str:
+    """Return the lesions that changes count in beside this one, empty where none.
+
+    Examples
+    --------
+    >>> held_of({"reason": "edema: no_flair; with: L002, L004"}), held_of({"reason": ""})
+    ('L002, L004', '')
+    """
+    parts = str(visit.get("reason") or "").split("; ")
+    return next((p.removeprefix("with: ") for p in parts if p.startswith("with: ")), "")
+
+
 def _visits(facts: LesionFacts) -> list[dict[str, Any]]:
     rows = []
     for visit in facts.visits:
@@ -133,6 +145,7 @@ def _visits(facts: LesionFacts) -> list[dict[str, Any]]:
                 "volume": visit.get("volume"),
                 "diameter": visit.get("longest_diameter"),
                 "change": visit.get("volume_change_nadir"),
+                "held": held_of(visit),
                 "response": visit.get("response_volume"),
                 "cells": [_cell(facts, visit, m) for m in MEASURES if m.map],
                 "source": visit.get("mask_source"),
