@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.phantom import dicom
+from afterglow.phantom import dicom, encoding
 from afterglow.phantom.geometry import Grid, oriented_grid
 from afterglow.phantom.scan import Scan, render
 from afterglow.phantom.series import PLANES, Series
@@ -103,7 +103,7 @@ def write_screen_save(study: Study, folder: Path) -> Path:
     dicom.pixels(ds, ramp.shape)
     ds.PixelRepresentation = 0
     ds.add_new(0x7FE00010, "OW", ramp.astype("<u2").tobytes())
-    return dicom.save(ds, _made(folder) / "i00001.dcm")
+    return encoding.save(ds, _made(folder) / "i00001.dcm")
 
 
 def write_report(study: Study, folder: Path) -> Path:
@@ -128,7 +128,7 @@ def write_report(study: Study, folder: Path) -> Path:
     note.ConceptNameCodeSequence = [dicom.code("121106", "DCM", "Comment")]
     note.TextValue = f"{study.subject.name} moved during the localizer; injection by hand timer."
     ds.ContentSequence = [note]
-    return dicom.save(ds, _made(folder) / "i00001.dcm")
+    return encoding.save(ds, _made(folder) / "i00001.dcm")
 
 
 def write_raw(study: Study, folder: Path) -> Path:
@@ -143,7 +143,7 @@ def write_raw(study: Study, folder: Path) -> Path:
     ds.CreatorVersionUID = study.uid("creator")
     ds.AcquisitionContextSequence = []
     dicom.private(ds, 0x0099, "AFTERGLOW RAW", {0x10: ("OB", bytes(range(256)))})
-    return dicom.save(ds, _made(folder) / "i00001.dcm")
+    return encoding.save(ds, _made(folder) / "i00001.dcm")
 
 
 def _made(folder: Path) -> Path:

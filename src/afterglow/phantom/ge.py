@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afterglow.phantom import dicom
+from afterglow.phantom import dicom, encoding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,14 +30,14 @@ _SEQUENCE = {
 def write_series(study: Study, scan: Scan, folder: Path) -> list[Path]:
     """Write a series, instances numbered slice by slice within each phase."""
     series, grid = scan.series, scan.grid
-    encoder = dicom.Encoder(_common(study, scan))
+    encoder = encoding.Encoder(_common(study, scan))
     slices = grid.shape[2]
     starts, offsets = series.frame_starts(), series.slice_offsets()
     paths = []
     for frame in range(series.frames):
         for k in range(slices):
             number = scan.first_instance + frame * slices + k
-            own: dicom.Own = {
+            own: encoding.Own = {
                 0x00200013: ("IS", number),
                 0x00200032: ("DS", dicom.position(grid, k)),
                 0x00201041: ("DS", f"{grid.location(k):.3f}"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.phantom import dicom, philips_enhanced
+from afterglow.phantom import dicom, encoding, philips_enhanced
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,12 +35,12 @@ def write_series(study: Study, scan: Scan, folder: Path) -> list[Path]:
     if scan.series.method == "epi":
         return [philips_enhanced.write_series(study, scan, folder)]
     series, grid = scan.series, scan.grid
-    encoder = dicom.Encoder(_common(study, scan))
+    encoder = encoding.Encoder(_common(study, scan))
     paths = []
     for k in range(grid.shape[2]):
         for frame, seconds in enumerate(series.frame_starts()):
             number = scan.first_instance + k * series.frames + frame
-            own: dicom.Own = {
+            own: encoding.Own = {
                 0x00200013: ("IS", number),
                 0x00200032: ("DS", dicom.position(grid, k)),
                 0x00201041: ("DS", f"{grid.location(k):.6f}"),

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.phantom import dicom
+from afterglow.phantom import dicom, encoding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom.dataset import Dataset
 
-    from afterglow.phantom.dicom import Own, Study
+    from afterglow.phantom.dicom import Study
+    from afterglow.phantom.encoding import Own
     from afterglow.phantom.scan import Scan
     from afterglow.phantom.series import Series
 
@@ -57,7 +58,7 @@ def write_series(study: Study, scan: Scan, folder: Path) -> Path:
         0x52009230: ("SQ", _frames(study, scan)),
         0x7FE00010: ("OW", stored.tobytes()),
     }
-    return dicom.Encoder(_common(study, scan)).save(uid, own, folder / "IM_0001")
+    return encoding.Encoder(_common(study, scan)).save(uid, own, folder / "IM_0001")
 
 
 def _common(study: Study, scan: Scan) -> Dataset:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.phantom import dicom
+from afterglow.phantom import dicom, encoding
 from afterglow.phantom.geometry import Floats, Grid, Pose, axial_grid, box_around, points
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from afterglow.phantom.dicom import Own, Study
+    from afterglow.phantom.dicom import Study
+    from afterglow.phantom.encoding import Own
     from afterglow.phantom.lesions import Solid
     from afterglow.phantom.scan import Session
     from afterglow.phantom.series import Series
@@ -99,7 +100,7 @@ def _write_structures(session: Session, study: Study, path: Path) -> Path:
     ds.StructureSetLabel, ds.StructureSetName = "SRS", "Targets"
     ds.StructureSetDate, ds.StructureSetTime = ds.StudyDate, ds.SeriesTime
     ds.InstanceNumber = "1"
-    return dicom.Encoder(ds).save(study.uid("structures"), own, path)
+    return encoding.Encoder(ds).save(study.uid("structures"), own, path)
 
 
 def _general(study: Study, number: int, name: str, modality: str, sop_class: str) -> Dataset:
@@ -227,4 +228,4 @@ def _write_dose(session: Session, study: Study, path: Path) -> Path:
         ),
         0x7FE00010: ("OW", np.ascontiguousarray(stored.transpose(2, 1, 0)).tobytes()),
     }
-    return dicom.Encoder(ds).save(study.uid("dose"), own, path)
+    return encoding.Encoder(ds).save(study.uid("dose"), own, path)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.phantom import dicom
+from afterglow.phantom import dicom, encoding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from afterglow.phantom.dicom import Own, Study
+    from afterglow.phantom.dicom import Study
+    from afterglow.phantom.encoding import Own
     from afterglow.phantom.geometry import Grid
     from afterglow.phantom.series import Series
 
@@ -54,7 +55,7 @@ def write_segmentation(
     }
     folder.mkdir(parents=True, exist_ok=True)
     common = _common(study, series, grid, numbers, len(frames))
-    return dicom.Encoder(common).save(study.uid("segmentation"), own, folder / "seg.dcm")
+    return encoding.Encoder(common).save(study.uid("segmentation"), own, folder / "seg.dcm")
 
 
 def _common(study: Study, series: Series, grid: Grid, numbers: list[int], count: int) -> Dataset:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afterglow.phantom import csa, dicom
+from afterglow.phantom import csa, dicom, encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ _BANDWIDTH_PER_PIXEL = 13.021
 
 def write_series(study: Study, scan: Scan, folder: Path) -> list[Path]:
     """Write a series: a mosaic per volume for EPI, else a file per slice and frame."""
-    encoder = dicom.Encoder(_common(study, scan))
+    encoder = encoding.Encoder(_common(study, scan))
     instances = _mosaics(study, scan) if scan.series.method == "epi" else _slices(study, scan)
     paths = []
     for number, own in enumerate(instances, start=scan.first_instance):
@@ -45,7 +45,7 @@ def write_series(study: Study, scan: Scan, folder: Path) -> list[Path]:
     return paths
 
 
-def _slices(study: Study, scan: Scan) -> Iterator[dicom.Own]:
+def _slices(study: Study, scan: Scan) -> Iterator[encoding.Own]:
     grid = scan.grid
     for frame, seconds in enumerate(scan.series.frame_starts()):
         times = _times(study, scan.series, seconds, frame)
@@ -57,13 +57,13 @@ def _slices(study: Study, scan: Scan) -> Iterator[dicom.Own]:
             yield own | times | dicom.plane(scan.data[:, :, k, frame], signed=False)
 
 
-def _mosaics(study: Study, scan: Scan) -> Iterator[dicom.Own]:
+def _mosaics(study: Study, scan: Scan) -> Iterator[encoding.Own]:
     grid = scan.grid
     tiles = _tiles(grid)
     # the corner from which the first slice would be seen in the middle of the mosaic
     shift = [-(tiles - 1) * grid.shape[0] / 2.0, -(tiles - 1) * grid.shape[1] / 2.0, 0.0, 1.0]
     corner = (dicom.lps(grid.affine) @ shift)[:3]
-    place: dicom.Own = {
+    place: encoding.Own = {
         0x00200032: ("DS", [dicom.decimal(value) for value in corner]),
         0x00201041: ("DS", f"{grid.location(0):.6f}"),
     }
@@ -95,7 +95,7 @@ def _tiles(grid: Grid) -> int:
     return math.ceil(math.sqrt(grid.shape[2]))
 
 
-def _times(study: Study, series: Series, seconds: float, frame: int) -> dicom.Own:
+def _times(study: Study, series: Series, seconds: float, frame: int) -> encoding.Own:
     """Return when a volume was acquired, and its number."""
     clock = study.clock(series.start + seconds, 6)
     return {
