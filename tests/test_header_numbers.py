@@ -263,3 +263,70 @@ def test_slice_times_that_count_something_else_are_left_out(tmp_path):
     assert timing(entry, {}, np.eye(4))["SliceTiming"] is None
     entry["acquisition"]["slice_times"] = [0.0, 0.75]
     assert timing(entry, {}, np.eye(4))["SliceTiming"] == [0.0, 0.75]
+
+
+def doubts_of(folder):
+    return {s["class"]: s["doubts"] for s in describe(scan([folder]).to_pylist()) if s["doubts"]}
+
+
+def without(paths, lost):
+    for number, path in enumerate(paths):
+        if number in lost:
+            path.unlink()
+
+
+def test_half_a_volume_is_a_doubt_where_anything_counts_its_slices(tmp_path):
+    counted = replace(T1W, options={"ImagesInAcquisition": 24})
+    for name, series, lost, by in (
+        ("count", counted, range(12, 24), "images_in_acquisition"),
+        ("start", T1W, range(12), "instance_number"),
+    ):
+        paths = write_series(tmp_path / name, series)
+        assert doubts_of(tmp_path / name) == {}
+        without(paths, lost)
+        (said,) = doubts_of(tmp_path / name).values()
+        assert said == [f"slices_may_be_missing (12 of 24 by {by})"]
+    ends = write_series(tmp_path / "vendor", T1W)
+    for path in ends[:20]:
+        dataset = pydicom.dcmread(path)
+        dataset.private_block(0x0021, "GEMS_RELA_01", create=True).add_new(0x4F, "SS", 24)
+        dataset.save_as(path)
+    without(ends, range(20, 24))
+    (said,) = doubts_of(tmp_path / "vendor").values()
+    assert said == ["slices_may_be_missing (20 of 24 by vendor_count)"]
+
+
+def test_a_partner_that_reaches_further_is_a_doubt(tmp_path):
+    late = replace(T1W, name="AX T1 +C", number=7, clock="103000", agent="Gadovist")
+    write_study(tmp_path, [T1W, FLAIR, late])
+    assert doubts_of(tmp_path) == {}
+    without(sorted((tmp_path / "007").iterdir()), range(20, 24))
+    said = "slices_may_be_missing (20 of 24 by series_of_same_protocol)"
+    assert doubts_of(tmp_path) == {"T1w_ce": [said]}
+
+
+def test_a_slice_that_every_volume_lacks_is_a_doubt_and_a_lost_volume_is_not(tmp_path):
+    for name, lost, doubted in (
+        ("edge", range(3, 96, 4), True),
+        ("first", range(4), False),
+        ("middle", range(40, 48), False),
+        ("last", range(90, 96), False),
+    ):
+        without(write_series(tmp_path / name, DSC), set(lost))
+        found = doubts_of(tmp_path / name)
+        said = ["slices_may_be_missing (3 of 4 by instance_number)"]
+        assert found == ({"DSC": said} if doubted else {})
+
+
+def test_numbers_that_are_a_scheme_of_their_own_raise_no_doubt(tmp_path):
+    for name, number in (
+        ("hundred", lambda n: 100 + n),
+        ("zero", lambda n: n - 1),
+        ("even", lambda n: 2 * n),
+        ("same", lambda n: 1),
+    ):
+        for n, path in enumerate(write_series(tmp_path / name, T1W), start=1):
+            dataset = pydicom.dcmread(path)
+            dataset.InstanceNumber = number(n)
+            dataset.save_as(path)
+        assert doubts_of(tmp_path / name) == {}

@@ -318,6 +318,26 @@ def test_slices_that_never_came_are_told_and_no_image_is_made_of_the_rest(tmp_pa
     assert "slices_missing: slices between others are not here" in text
 
 
+def test_slices_lost_at_an_edge_are_a_doubt_of_the_index_and_the_manifest(tmp_path):
+    folder = tmp_path / "incoming"
+    write_study(folder, [*SMALL, replace(FLAIR, n_slices=20)])
+    assert all("doubts" not in s for m in read_all(tmp_path) for s in m["series"])
+    (folder / "003" / "IM00001").unlink()
+    result = build_index(study_of(tmp_path))
+    text = " ".join(result.summary(width=400).split())
+    said = "slices_may_be_missing (19 of 20 by instance_number)"
+    assert f"FLAIR:{said}" in text
+    assert "slices_may_be_missing: a count says more than is here" in text
+    entries = [s for m in manifests(study_of(tmp_path)).values() for s in m["series"]]
+    assert {s["class"]: s["doubts"] for s in entries if "doubts" in s} == {"FLAIR": [said]}
+
+
+def read_all(tmp_path):
+    study = study_of(tmp_path)
+    build_index(study)
+    return manifests(study).values()
+
+
 def test_a_cut_off_file_and_volumes_that_never_came_are_doubts_of_the_index(tmp_path):
     folder = tmp_path / "incoming"
     declared = replace(SMALL[1], options={"NumberOfTemporalPositions": 30})

@@ -147,6 +147,8 @@ def sidecar(
         "SeriesClassRule": entry["rule"],
         "SeriesClassConfidence": entry["confidence"],
     }
+    if entry.get("doubts"):
+        content["SeriesDoubts"] = entry["doubts"]
     if entry["class"] == "B1map":
         content["Units"] = facts["b1_units"] or "arbitrary"
     if entry["class"] == "VFA":

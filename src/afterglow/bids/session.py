@@ -64,6 +64,9 @@ def write_session(job: Job) -> None:
     job.summary["contrast"] = check_contrast(job, converted)
     images = {entry["series_key"]: written["path"] for entry, written in converted}
     job.summary["objects"] = write_objects(job, manifest, sources["instances"], images)
+    job.summary["doubts"] = [
+        f"{entry['label']}: {doubt}" for entry, _ in converted for doubt in entry.get("doubts", ())
+    ]
     _scans(job, [written["path"] for _, written in converted])
 
 
@@ -170,6 +173,8 @@ def _write(
         for end, rows in ((".bval", series.gradients[:1]), (".bvec", series.gradients[1:])):
             lines = [" ".join(f"{value:g}" for value in row) for row in rows]
             job.out(relative.replace(".nii.gz", end)).write_text("\n".join(lines) + "\n")
+    for doubt in entry.get("doubts", ()):
+        job.warn(f"{entry['class']} series: {doubt.replace('_', ' ')}")
     for warning in series.warnings:
         job.warn(f"{entry['class']} series: {warning}")
     append_digests(

@@ -84,6 +84,8 @@ def series_entry(
         "timing_disagreement": series["timing_disagreement"],
         "evaluable": series["evaluable"],
         "reason": series["reason"],
+        # only where there are any: what is said of nothing leaves manifests, and keys, as they are
+        **({"doubts": series["doubts"]} if series["doubts"] else {}),
         "acquisition": acquisition(rows, series["facts"], volumes),
         "volumes": [[[s.row, s.frame] for s in volume] for volume in volumes.complete],
         "instances": instance_entries(rows, secret, replaced),

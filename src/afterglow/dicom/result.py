@@ -22,6 +22,7 @@ _REMEDIES = {
     "times_implausible": "times in other units: perfusion not evaluable",
     "incomplete_volumes_dropped": "cut off or files missing: send the series again",
     "slices_missing": "slices between others are not here, no image is made: send the series again",
+    "slices_may_be_missing": "a count says more than is here: compare with the scanner, send again",
     "file_cut_off": "cut off in the pixels, conversion will fail: send the series again",
     "fewer_volumes_than_declared": "stopped at the scanner, or files missing: ask the center",
     "flip_angle_alone": "no other angle has as many slices: send the series again, or the others",
@@ -115,6 +116,7 @@ class IndexResult:
             table.add_row(row["center"], row["subject"], label, *cells, status)
             said |= {row["reason"]}
         said |= {word for row in self.series for word in (*_words(row), row["skipped"]) if word}
+        said |= {word.partition(" ")[0] for word in said}
         console.print(table)
         console.print("* reference session of its subject")
         console.print(", ".join(f"{name} {n}" for name, n in self.counts.items()))
@@ -171,6 +173,7 @@ def _words(row: Mapping[str, Any]) -> list[str]:
     words = [row["reason"]] if row["reason"] else []
     if row["n_cut_off"]:
         words.append("file_cut_off")
+    words += row.get("doubts") or []
     dynamic = row["class"] in ("DSC", "DCE") and row["n_expected"]
     if dynamic and row["n_expected"] > row["n_volumes"] + row["n_incomplete"]:
         words.append("fewer_volumes_than_declared")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from afterglow.dicom.completeness import add_doubts
 from afterglow.dicom.conflicts import is_short
 from afterglow.dicom.contrast import after_contrast, study_facts
 from afterglow.dicom.facts import component, gather, object_kind
@@ -41,6 +42,7 @@ FOUND = (
     ("timing_disagreement", pa.float64()),
     ("evaluable", pa.bool_()),
     ("reason", pa.string()),
+    ("doubts", pa.list_(pa.string())),
 )
 SERIES = pa.schema(
     [
@@ -73,7 +75,8 @@ def classify(
     -------
     pyarrow.Table
         One row per series (``SERIES``); ``rows`` are row numbers of ``table``. ``frame_times`` is
-        null for a single volume; ``evaluable`` and ``reason`` speak of the frame times.
+        null for a single volume; ``evaluable`` and ``reason`` speak of the frame times, ``doubts``
+        (a word, and its numbers) of the rest.
     """
     described = describe(table.to_pylist(), rules)
     for series in described:
@@ -103,6 +106,7 @@ def describe(
         studies[series["patient_id"], series["study_uid"]].append(series)
     for study in studies.values():
         _contrast(study)
+        add_doubts(study, rows)
     described.sort(key=lambda s: (s["patient_id"], s["study_uid"], s["series_key"]))
     return described
 
@@ -170,6 +174,7 @@ def _describe(key: tuple[Any, ...], numbered: list[tuple[int, Row]]) -> dict[str
         "reason": _reason(volumes.n_volumes, len(volumes.incomplete), times.reason, bool(short))
         if facts["object"] == "image"
         else "",
+        "doubts": [],
         "start": facts["start"],
         "facts": facts,
         "volumes": volumes,

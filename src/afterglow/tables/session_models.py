@@ -59,6 +59,9 @@ class SessionRow(Row):
     )
     qc_verdict: str | None = column("Worst quality verdict.", source="anat")
     qc_reasons: str | None = column("Checks behind it, `name: verdict (reasons)`.", source="anat")
+    series_doubts: str | None = column(
+        "Doubts about series and objects, `series: word (numbers)`.", source="bids"
+    )
     n_lesions: int | None = column("Lesions in the session's mask.", source="features")
     patient_rano_bm: str | None = column(
         "RANO-BM of the patient from imaging alone: CR, PR, SD, PD, NE or baseline.",

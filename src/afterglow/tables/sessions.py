@@ -42,6 +42,7 @@ def session_row(
         "days_from_first": _days_from_first(study, plan),
     }
     row |= _acquisition(study, subject, session, find)
+    row["series_doubts"] = "; ".join(study.done("bids", subject, session).get("doubts") or ())
     row |= _quality(study.done("anat", subject, session), unusual)
     reasons = []
     for stage in SESSION_STAGES:
