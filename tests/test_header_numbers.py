@@ -23,6 +23,7 @@ from afterglow.errors import AfterglowError, NotEvaluable
 from afterglow.lesions.dose import dose_of
 from afterglow.perfusion import aif
 from afterglow.perfusion.aif_choice import _population
+from afterglow.perfusion.bolus import bolus_of
 from afterglow.perfusion.dce_inputs import agent_facts, sequence
 from afterglow.perfusion.dsc_inputs import _echo_time
 from afterglow.perfusion.dsc_stage import domain_of, preload_of
@@ -330,3 +331,33 @@ def test_numbers_that_are_a_scheme_of_their_own_raise_no_doubt(tmp_path):
             dataset.InstanceNumber = number(n)
             dataset.save_as(path)
         assert doubts_of(tmp_path / name) == {}
+
+
+def bolus_facts(tmp_path, volume_of_dsc):
+    dce = replace(DCE, options={"ContrastBolusVolume": 7.0, "PatientWeight": 70.0})
+    dsc = replace(DSC, options={"ContrastBolusVolume": volume_of_dsc, "PatientWeight": 70.0})
+    write_study(tmp_path, [T1W, dce, dsc])
+    (found,) = (s for s in describe(scan([tmp_path]).to_pylist()) if s["class"] == "DCE")
+    return {
+        "ContrastBolusAgent": "gadobutrol",
+        "ContrastBolusDose": 0.1,
+        "InjectionsOfSameVolume": found["same_volume"] or None,
+        "MagneticFieldStrength": 3.0,
+    }
+
+
+def test_a_total_that_every_injection_states_is_not_the_dose_of_one(tmp_path):
+    total = bolus_facts(tmp_path / "total", 7.0)
+    assert total["InjectionsOfSameVolume"] == 2
+    half = center(dose=0.05)
+    found = bolus_of(total, half)
+    assert (found.dose, found.dose_source, len(found.doubts)) == (0.05, "center_not_dicom", 1)
+    assert "states 0.1 mmol/kg" in found.doubts[0]
+    assert agent_facts(total, half, DCEConfig())[1]["dose"] == 0.05
+    assert domain_of(total, np.arange(9.0), half, 5, (0.03,)).dose == 0.05
+    for site in (center(dose=0.1), center()):
+        found = bolus_of(total, site)
+        assert (found.dose, found.dose_source, found.doubts) == (0.1, "dicom", ())
+    own = bolus_facts(tmp_path / "own", 3.5)
+    assert own["InjectionsOfSameVolume"] is None
+    assert bolus_of(own, half).dose == 0.1

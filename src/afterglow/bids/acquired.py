@@ -141,6 +141,7 @@ def sidecar(
         "ContrastBolusAgent": facts["contrast_agent"],
         "ContrastBolusVolume": facts["contrast_volume"],
         "ContrastBolusDose": facts["dose"],
+        "InjectionsOfSameVolume": entry.get("same_volume"),
         "PixelReader": reader,
         "SeriesKey": entry["series_key"],
         "SeriesClass": entry["class"],

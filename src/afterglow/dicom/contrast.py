@@ -10,6 +10,7 @@ from typing import Any
 _DYNAMIC = frozenset({"DSC", "DCE"})
 # s; series of one injection begin together
 _APART = 5.0
+_SAME = 1.01
 _NAME = re.compile(r"\b(post|gd|gad\w*|c\+|ce|km|contrast|enh\w*)\b|\+ ?(c|gd|km)\b")
 _PRE_NAME = re.compile(r"\b(pre|nativ\w*|non[ -]?contrast|w ?o|without)\b|\bpre[ -]?(gd|con)")
 
@@ -137,6 +138,20 @@ def study_facts(study: Sequence[dict[str, Any]], enhanced: Sequence[float] = ())
         "injection_between_vfa_and_dce": between,
         "injection_before_vfa": before_vfa,
     }
+
+
+def same_volume(study: Sequence[dict[str, Any]]) -> int:
+    """Return how many injections of a study state one and the same volume; 0 unless all do.
+
+    Equal doses do so, and so does a site that enters the total of the day in each series.
+    """
+    apart: list[dict[str, Any]] = []
+    for series in injections(study):
+        if not apart or _begin(series) > _begin(apart[-1]) + _APART:
+            apart.append(series)
+    volumes = [s["facts"].get("contrast_volume") or 0.0 for s in apart]
+    same = len(volumes) > 1 and 0 < max(volumes) <= _SAME * min(volumes)
+    return len(volumes) if same else 0
 
 
 def _preload(kinds: set[str], enhanced: bool) -> str:

@@ -137,6 +137,7 @@ def gather(rows: Sequence[Row], volumes: Volumes, times: FrameTimes) -> dict[str
             if value
         },
         "contrast": has_agent(rows),
+        "contrast_volume": row.get("contrast_volume"),
         "frame_interval": _interval(times),
         "start": start_of(rows),
     }

@@ -85,7 +85,7 @@ def series_entry(
         "evaluable": series["evaluable"],
         "reason": series["reason"],
         # only where there are any: what is said of nothing leaves manifests, and keys, as they are
-        **({"doubts": series["doubts"]} if series["doubts"] else {}),
+        **{name: series[name] for name in ("doubts", "same_volume") if series[name]},
         "acquisition": acquisition(rows, series["facts"], volumes),
         "volumes": [[[s.row, s.frame] for s in volume] for volume in volumes.complete],
         "instances": instance_entries(rows, secret, replaced),

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from afterglow.dicom.completeness import add_doubts
 from afterglow.dicom.conflicts import is_short
-from afterglow.dicom.contrast import after_contrast, study_facts
+from afterglow.dicom.contrast import after_contrast, same_volume, study_facts
 from afterglow.dicom.facts import component, gather, object_kind
 from afterglow.dicom.rules import Rule, decide, load_rules
 from afterglow.dicom.timing import resolve
@@ -240,6 +240,7 @@ def _contrast(study: list[dict[str, Any]]) -> None:
         and series["facts"]["start"] is not None
     ]
     whole = study_facts(study, enhanced)
+    injections = same_volume(study)
     for series in study:
         verdict = verdicts.get(series["series_key"])
         if verdict is not None:
@@ -251,3 +252,4 @@ def _contrast(study: list[dict[str, Any]]) -> None:
                 series["runner_up_confidence"] = round(1.0 - verdict.confidence, 3)
             series["confidence"] = round(min(series["confidence"], verdict.confidence), 3)
         series["study_facts"] = whole
+        series["same_volume"] = injections if series["class"] in {"DSC", "DCE"} else 0

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from afterglow.config.center import CenterConfig
 
 
+# volumes and weights are rounded, and doses named by one digit
+_ROUNDED = 0.15
+
+
 @dataclass(frozen=True)
 class Bolus:
     """What was injected: ``agent``, ``dose`` (mmol/kg), their sources, and contradictions.
 
-    A source is ``dicom``, ``center`` or ``none``.
+    A source is ``dicom``, ``center``, ``center_not_dicom`` (a header that states the total of
+    several injections) or ``none``.
     """
 
     agent: str | None
@@ -29,7 +34,8 @@ def bolus_of(sidecar: dict[str, Any], center: CenterConfig | None) -> Bolus:
     """Return agent and dose of the series of a sidecar; the header wins over the center.
 
     A center has one agent, so that another in the header is a doubt. Its boluses may differ in
-    dose.
+    dose; but where every injection of the study states one volume, and that is as many times the
+    center's dose as there were injections, the headers state the total: the center counts.
 
     Examples
     --------
@@ -43,13 +49,25 @@ def bolus_of(sidecar: dict[str, Any], center: CenterConfig | None) -> Bolus:
     doubts = []
     if seen and site_agent and seen != site_agent:
         doubts.append(f"the header says {seen}, the center {site_agent}: the header counts")
+    source = _source(given, site_dose)
+    injections = sidecar.get("InjectionsOfSameVolume") or 1
+    if given and site_dose and injections > 1 and _total(given, site_dose, injections):
+        doubts.append(
+            f"each of {injections} injections states {given:g} mmol/kg, {injections} times the "
+            f"{site_dose:g} of the center, as where headers state the total: the center counts"
+        )
+        given, source = None, "center_not_dicom"
     return Bolus(
         seen or site_agent,
         _source(seen, site_agent),
         float(given) if given else site_dose,
-        _source(given, site_dose),
+        source,
         tuple(doubts),
     )
+
+
+def _total(given: float, site: float, injections: int) -> bool:
+    return abs(float(given) / (injections * site) - 1.0) <= _ROUNDED
 
 
 def _source(header: Any, site: Any) -> str:

@@ -75,10 +75,12 @@ def run_session(
     domain = domain_of(
         found.sidecar, found.series.time, center, stop - start, found.series.echo_times, preload
     )
-    doubts += bolus_of(found.sidecar, center).doubts
+    bolus = bolus_of(found.sidecar, center)
+    doubts += bolus.doubts
     session = DSCSession(warnings=found.warnings + result.warnings + doubts)
     base = f"{folder}/perf/{stem}_space-dsc"
     session.summary = write_analysis(out, base, found, result, config, domain)
+    session.summary["domain"]["dose_source"] = bolus.dose_source
     figure = f"{folder}/figures/{stem}_desc-dsc_perfusion.png"
     draw(out(figure), result, found.series.time, found.series.lesions)
     session.summary["figures"] = [figure]

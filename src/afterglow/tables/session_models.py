@@ -34,6 +34,11 @@ class SessionRow(Row):
     dose: float | None = column(
         "Dose of the imaged bolus.", unit="mmol/kg", source="dsc, dce, study file"
     )
+    dose_source: str | None = column(
+        "Where that dose comes from: dicom, center, center_not_dicom (headers that state the total "
+        "of several injections), none.",
+        source="dsc, dce",
+    )
     preload: str | None = column("Preload before DSC.", source="dsc, study file")
     leakage_model: str | None = column("Leakage model of the CBV map.", source="dsc")
     dsc_echo_time: float | None = column("Echo time of DSC.", unit="s", source="bids")

@@ -84,6 +84,8 @@ def _acquisition(study: StudyStates, subject: str, session: str, find: Find) -> 
     dce = study.done("dce", subject, session).get("domain", {})
     row["agent"] = dsc.get("agent") or dce.get("agent")
     row["dose"] = _first(dsc.get("dose"), dce.get("dose"))
+    stated = dce if dsc.get("dose") is None else dsc
+    row["dose_source"] = stated.get("dose_source")
     row["preload"] = dsc.get("preload")
     row["leakage_model"] = dsc.get("leakage_model")
     return row
