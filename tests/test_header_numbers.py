@@ -361,3 +361,18 @@ def test_a_total_that_every_injection_states_is_not_the_dose_of_one(tmp_path):
     own = bolus_facts(tmp_path / "own", 3.5)
     assert own["InjectionsOfSameVolume"] is None
     assert bolus_of(own, half).dose == 0.1
+
+
+def test_a_field_strength_that_the_frequency_contradicts_is_not_stated(tmp_path):
+    for name, megahertz, strength, doubts in (
+        ("agrees", 127.7, 3.0, 0),
+        ("siemens", 123.2, 3.0, 0),
+        ("other", 63.68, None, 1),
+        ("hertz", 127.7e6, 3.0, 0),
+    ):
+        folder = tmp_path / name
+        write_series(folder, replace(DCE, options={"ImagingFrequency": megahertz}))
+        assert facts_of(folder)["field_strength"] == strength
+        assert len(doubts_of(folder).get("DCE", [])) == doubts
+    (said,) = doubts_of(tmp_path / "other")["DCE"]
+    assert said == "field_strength_contradicted (3 T, but 63.68 MHz is 1.496 T)"

@@ -12,6 +12,9 @@ from afterglow.dicom.technical import technical
 from afterglow.dicom.volumes import Row, Volumes
 
 _SAME = 0.01
+# MHz/T of protons; magnets sold as 3 T have 2.89 T
+_PROTON, _FIELDS_AGREE = 42.577, 0.1
+_UNITS = (1.0, 1e3, 1e6)
 
 
 def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def acquisition(rows: Sequence[Row], facts: dict[str, Any], volumes: Volumes) ->
     return {
         "vendor": row["vendor"],
         "model": technical(row.get("model")),
-        "field_strength": _one([_tesla(r.get("field_strength")) for r in rows]),
+        "field_strength": None if field_doubt(rows) else _field_strength(rows),
         "repetition_time": _seconds(_one(_repetition_times(rows), facts["repetition_time"])),
         "echo_times": [round(value / 1000.0, 7) for value in facts["echo_times"]],
         "flip_angles": facts["flip_angles"],
@@ -107,6 +110,35 @@ def _seconds(milliseconds: float | None) -> float | None:
 def _tesla(value: float | None) -> float | None:
     # some vendors write Gauss
     return None if value is None else round(value / 10000.0 if value > 100 else value, 4)
+
+
+def _field_strength(rows: Sequence[Row]) -> float | None:
+    return _one([_tesla(r.get("field_strength")) for r in rows])
+
+
+def field_doubt(rows: Sequence[Row]) -> str:
+    """Return the doubt where field strength and resonance frequency contradict; else empty.
+
+    Some write Hz or kHz for MHz. Frequencies of other nuclei contradict as well.
+
+    Examples
+    --------
+    >>> field_doubt([{"field_strength": 3.0, "imaging_frequency": 63.68}])
+    'field_strength_contradicted (3 T, but 63.68 MHz is 1.496 T)'
+    >>> field_doubt([{"field_strength": 3.0, "imaging_frequency": 123.25}])
+    ''
+    """
+    stated = _field_strength(rows)
+    frequencies = [row.get("imaging_frequency") for row in rows]
+    frequencies += [f.get("frequency") for row in rows for f in (row.get("frames") or ())[:1]]
+    known = next((value for value in frequencies if value), None)
+    if not stated or not known:
+        return ""
+    if any(abs(known / _PROTON / unit / stated - 1.0) <= _FIELDS_AGREE for unit in _UNITS):
+        return ""
+    return (
+        f"field_strength_contradicted ({stated:g} T, but {known:g} MHz is {known / _PROTON:.4g} T)"
+    )
 
 
 def _repetition_times(rows: Sequence[Row]) -> list[float | None]:

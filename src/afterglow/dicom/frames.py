@@ -36,6 +36,7 @@ _FACTS: dict[str, tuple[int, int, bytes, str]] = {
     "flip_angle": (0x00189112, 0x00181314, b"DS", "number"),
     "repetition_time": (0x00189112, 0x00180080, b"DS", "number"),
     "inversion_time": (0x00189115, 0x00189079, b"FD", "number"),
+    "frequency": (0x00189006, 0x00189098, b"FD", "number"),
     "b_value": (0x00189117, 0x00189087, b"FD", "number"),
     "slope": (0x00289145, 0x00281053, b"DS", "number"),
     "intercept": (0x00289145, 0x00281052, b"DS", "number"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from afterglow.dicom.acquisition import field_doubt
 from afterglow.dicom.completeness import add_doubts
 from afterglow.dicom.conflicts import is_short
 from afterglow.dicom.contrast import after_contrast, same_volume, study_facts
@@ -174,7 +175,7 @@ def _describe(key: tuple[Any, ...], numbered: list[tuple[int, Row]]) -> dict[str
         "reason": _reason(volumes.n_volumes, len(volumes.incomplete), times.reason, bool(short))
         if facts["object"] == "image"
         else "",
-        "doubts": [],
+        "doubts": [doubt] if (doubt := field_doubt(rows)) else [],
         "start": facts["start"],
         "facts": facts,
         "volumes": volumes,

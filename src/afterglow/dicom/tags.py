@@ -51,6 +51,7 @@ TAGS: dict[str, tuple[int, str]] = {
     "echo_time": (0x00180081, "number"),
     "inversion_time": (0x00180082, "number"),
     "averages": (0x00180083, "number"),
+    "imaging_frequency": (0x00180084, "number"),
     "echo_number": (0x00180086, "integer"),
     "field_strength": (0x00180087, "number"),
     "slice_spacing": (0x00180088, "number"),
