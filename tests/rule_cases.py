@@ -97,7 +97,9 @@ CASES: list[Case] = [
     (HUANG, OUT, ("before_srs",), [at(-3, rcbv(3.0))]),
     (HUANG, OUT, ("before_srs",), [at(0, rcbv(3.0))]),
     (HUANG, YES, (BEYOND, S, L), [at(1, rcbv(3.0))]),
-    (HUANG, YES, (BEYOND, "days_from_srs_unknown", S, L), [at(None, rcbv(3.0))]),
+    (HUANG, NONE, ("days_from_srs_unknown",), [at(None, rcbv(3.0))]),
+    (HUANG, NONE, ("days_from_srs_unknown",), [at(None)]),
+    (HUANG, NONE, ("days_from_srs_unknown",), [at(-5, rcbv(4.0)), at(None, rcbv(1.0))]),
     (HUANG, NO, (WITHIN, S, L), [at(-5, rcbv(4.0)), at(90, rcbv(1.0))]),
     (MITSUYA, YES, (BEYOND, S, L), [at(200, rcbv(3.5))]),
     (MITSUYA, NO, (WITHIN, S, L), [at(200, rcbv(2.1))]),
@@ -255,10 +257,10 @@ CASES: list[Case] = [
     (TL, OPEN, ("grey_zone", "repeat_later"), [tl(4.0, 100), tl(6.0, 130), tl(4.0, 160)]),
     (TL, OPEN, ("grey_zone", "repeat_later"), [tl(4.0, 100), tl(2.0, 130), tl(4.0, 160)]),
     (TL, YES, (BEYOND,), [tl(4.0, 100), tl(4.0, 130), tl(5.5, 160)]),
-    (TL, OPEN, ("grey_zone", "days_from_srs_unknown"), [tl(4.0, None)]),
+    (TL, NONE, ("days_from_srs_unknown",), [tl(4.0, None)]),
     # a prior is never a call
     (PRIOR, OPEN, ("prior_only",), [at(100)]),
     (PRIOR, OPEN, ("prior_only",), [at(400)]),
     (PRIOR, OUT, ("before_srs",), [at(-10)]),
-    (PRIOR, NONE, ("no_days_from_srs",), [at(None)]),
+    (PRIOR, NONE, ("days_from_srs_unknown",), [at(None)]),
 ]

@@ -227,10 +227,15 @@ def test_a_scan_before_radiosurgery_is_not_judged(day, call):
     assert (row["call"], row["reasons"]) == (call, ["before_srs"])
 
 
-def test_an_unknown_day_is_said_and_the_lesion_judged():
-    row = one("huang2011_rcbv", [feature(3.0)], [session(day=None)])
-    assert row["call"] == "progression"
-    assert "days_from_srs_unknown" in row["reasons"]
+def test_no_rule_judges_a_lesion_whose_day_from_radiosurgery_is_unknown():
+    columns = {case[1]: case[2] for case in COLUMN_CASES}
+    without_day = session()
+    del without_day["days_from_srs"]
+    for facts in (session(day=None), without_day):
+        rows = run(list(RULES.values()), [feature(3.0)], [facts], [lesion(**columns)])
+        assert {(r["call"], *r["reasons"]) for r in rows} == {
+            ("not_evaluable", "days_from_srs_unknown")
+        }
 
 
 def test_the_day_of_the_lesion_wins_over_that_of_the_subject():

@@ -43,6 +43,9 @@ def apply(
 ) -> list[dict[str, Any]]:
     """Apply rules to every lesion at every session.
 
+    All speak of lesions after radiosurgery: a session before it is ``not_applicable``, one whose
+    day from it is unknown ``not_evaluable`` (``days_from_srs_unknown``).
+
     Parameters
     ----------
     rules : iterable of Rule
@@ -85,6 +88,9 @@ def _course(rule: Rule, visits: Sequence[Row], measured: Measured) -> list[Verdi
 
 def _judge(rule: Rule, visits: Sequence[Row], position: int, measured: Measured) -> Verdict:
     day = measured.day(visits[position])
+    if day is None:
+        # Every rule speaks of treated lesions: this may as well be a scan from before.
+        return Verdict("not_evaluable", reasons=("days_from_srs_unknown",))
     early = _outside_time(rule, day)
     if early is not None:
         return Verdict("not_applicable", reasons=(early,))
@@ -98,7 +104,7 @@ def _judge(rule: Rule, visits: Sequence[Row], position: int, measured: Measured)
     call, reasons = _call(rule, value, withheld)
     distance = math.nan if rule.cutoff is None else value - rule.cutoff
     said = dict.fromkeys(note for v in values for note in v.notes)
-    return Verdict(call, value, distance, (*reasons, *notes, *said, *_doubts(rule, day)), record)
+    return Verdict(call, value, distance, (*reasons, *notes, *said, *_doubts(rule)), record)
 
 
 def _call(rule: Rule, value: float, withheld: tuple[str, ...]) -> tuple[Call, tuple[str, ...]]:
@@ -114,8 +120,8 @@ def _call(rule: Rule, value: float, withheld: tuple[str, ...]) -> tuple[Call, tu
     return _decide(rule, value)
 
 
-def _outside_time(rule: Rule, day: float | None) -> str | None:
-    if rule.timepoint == "baseline" or day is None:
+def _outside_time(rule: Rule, day: float) -> str | None:
+    if rule.timepoint == "baseline":
         return None
     if rule.window_days is not None:
         low, high = rule.window_days
@@ -129,8 +135,6 @@ def _value(
     """Return the value a rule needs at a session: as measured, before SRS, or as a change."""
     if rule.timepoint in {"single", "sequence"}:
         return measured.value(visits[position], wanted)
-    if measured.day(visits[position]) is None:
-        raise Missing("days_from_srs_unknown")
     before = _before_srs(wanted, visits, measured)
     if rule.timepoint == "baseline":
         return before
@@ -195,10 +199,8 @@ def _domain(rule: Rule, visit: Row, measured: Measured) -> tuple[tuple[str, ...]
     return tuple(withheld), tuple(notes)
 
 
-def _doubts(rule: Rule, day: float | None) -> tuple[str, ...]:
+def _doubts(rule: Rule) -> tuple[str, ...]:
     doubts = []
-    if day is None:
-        doubts.append("days_from_srs_unknown")
     if any(m.statistic_status == "recall" for m in rule.measurements):
         doubts.append("statistic_recalled")
     if rule.evidence_level == "failed_external":

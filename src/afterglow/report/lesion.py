@@ -12,6 +12,7 @@ from afterglow.lesions.response import repeatability_limits
 from afterglow.report.lesion_charts import lesion_charts, time_axis
 from afterglow.report.lesion_rows import MEASURES, LesionFacts, Measure, Row
 from afterglow.report.render import known, number, page, words
+from afterglow.report.rule_table import why_withheld
 from afterglow.report.therapies import axis_shift, intervals, therapy_table
 
 IMAGES = {
@@ -217,7 +218,7 @@ def _withheld(rows: Sequence[Row]) -> list[list[Any]]:
         for r in rows
         if r["call"] in {"not_applicable", "not_evaluable"}
     )
-    return [[words(call), words(why), n] for (call, why), n in sorted(counts.items())]
+    return [[words(call), why_withheld(why), n] for (call, why), n in sorted(counts.items())]
 
 
 def _predictions(rows: Sequence[Row]) -> list[list[Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from afterglow.report.render import known, words
 
 Row = Mapping[str, Any]
+REMEDIES = {"days_from_srs_unknown": "state the treatment in clinical.csv"}
 CALLS = ("progression", "treatment_effect", "indeterminate", "not_applicable", "not_evaluable")
 
 
@@ -51,11 +52,23 @@ def rule_table(
                 ],
                 "counts": "; ".join(f"{words(c)} {counts[c]}" for c in CALLS if counts[c])
                 or "none",
-                "why": "; ".join(f"{words(r)} ({n})" for r, n in sorted(reasons.items())),
+                "why": "; ".join(f"{why_withheld(r)} ({n})" for r, n in sorted(reasons.items())),
                 "evidence": rule["evidence_level"],
             }
         )
     return out
+
+
+def why_withheld(reason: str) -> str:
+    """Return why a rule makes no call, with what to do about it where a site can do something.
+
+    Examples
+    --------
+    >>> why_withheld("before_srs"), why_withheld("days_from_srs_unknown")
+    ('before srs', 'days from srs unknown: state the treatment in clinical.csv')
+    """
+    remedy = REMEDIES.get(reason)
+    return f"{words(reason)}: {remedy}" if remedy else words(reason)
 
 
 def cutoff_text(rule: Row) -> str:

@@ -36,7 +36,11 @@ class RuleRow(Row):
     unit: str | None = column("Unit of value and cut-off.", source="cohort")
     cutoff: float | None = column("Cut-off, in `unit`.", source="cohort")
     distance: float | None = column("Value minus cut-off, in `unit`.", source="cohort")
-    reasons: list[str] = column("Reason codes.", source="cohort")
+    reasons: list[str] = column(
+        "Reason codes; `days_from_srs_unknown`: nobody knows whether the lesion was treated before"
+        " this scan, and every rule speaks of treated lesions.",
+        source="cohort",
+    )
     evidence_level: str | None = column("How well the rule is supported.", source="cohort")
     constant_status: str | None = column("How far the constant is known.", source="cohort")
     record_id: str | None = column(RECORD, source="ledger")
