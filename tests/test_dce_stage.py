@@ -172,6 +172,17 @@ def test_without_flip_angles_t1_is_assumed_and_said_so(session):
         run(session, bids=bids, config=DCEConfig(assumed_t10=False))
 
 
+def test_flip_angles_at_different_receive_gains_give_no_t1(session):
+    folder = session[0]
+    for gains, source in (((11, 11, 11), "measured"), ((11, 13, 11), "assumed")):
+        for number, gain in enumerate(gains, start=1):
+            content = read_json(folder / f"vfa{number}.json")
+            write_json(folder / f"vfa{number}.json", {**content, "ReceiveGains": [[gain, 15]]})
+        found = run(session)
+        assert found.summary["domain"]["t10"] == source
+    assert any("receive gains" in message for message in found.warnings)
+
+
 def test_flip_angles_before_an_injection_give_no_t10(session):
     bids = {**session[1], "facts": {"injection_between_vfa_and_dce": True}}
     with pytest.raises(NotEvaluable, match="injection_between_vfa_and_dce"):

@@ -376,3 +376,22 @@ def test_a_field_strength_that_the_frequency_contradicts_is_not_stated(tmp_path)
         assert len(doubts_of(folder).get("DCE", [])) == doubts
     (said,) = doubts_of(tmp_path / "other")["DCE"]
     assert said == "field_strength_contradicted (3 T, but 63.68 MHz is 1.496 T)"
+
+
+def gained(folder, analog):
+    """Write the three flip angles of GE with receive gains as its files hold them."""
+    for number, (angle, gain) in enumerate(zip((2, 10, 20), analog, strict=True), start=41):
+        for path in write_series(folder / str(number), vfa(angle, number)):
+            dataset = pydicom.dcmread(path)
+            block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
+            block.add_new(0x8A, "SS", gain)
+            block.add_new(0x8B, "SS", 15)
+            dataset.save_as(path)
+    return [s for s in describe(scan([folder]).to_pylist()) if s["class"] == "VFA"]
+
+
+def test_flip_angles_at_different_receive_gains_are_doubted(tmp_path):
+    same = gained(tmp_path / "same", (11, 11, 11))
+    assert [(s["doubts"], s["receive_gains"]) for s in same] == 3 * [([], [[11, 15]])]
+    for series in gained(tmp_path / "other", (11, 11, 13)):
+        assert series["doubts"] == ["receive_gains_differ (R1/R2 11/15, 13/15)"]

@@ -154,6 +154,7 @@ def sidecar(
         content["Units"] = facts["b1_units"] or "arbitrary"
     if entry["class"] == "VFA":
         content["RepetitionTimeExcitation"] = facts["repetition_time"]
+        content["ReceiveGains"] = entry.get("receive_gains")
     if entry["frame_times"]:
         content |= timing(entry, header, affine)
     return {name: value for name, value in content.items() if value is not None}

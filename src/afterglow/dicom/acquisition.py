@@ -112,6 +112,12 @@ def _tesla(value: float | None) -> float | None:
     return None if value is None else round(value / 10000.0 if value > 100 else value, 4)
 
 
+def receive_gains(rows: Sequence[Row]) -> list[list[int]]:
+    """Return every pair of analog and digital receive gain that GE states; they scale images."""
+    pairs = {(row.get("ge_analog_gain"), row.get("ge_digital_gain")) for row in rows}
+    return sorted([a, d] for a, d in pairs if a is not None and d is not None)
+
+
 def _field_strength(rows: Sequence[Row]) -> float | None:
     return _one([_tesla(r.get("field_strength")) for r in rows])
 

@@ -26,7 +26,7 @@ from afterglow.errors import AfterglowError, ExitCode
 _CHUNK = 128
 _KEYS = ("path", "size", "mtime_ns", "inode")
 _SCHEMA_KEY = b"afterglow_inventory"
-_SCHEMA_VERSION = b"6"
+_SCHEMA_VERSION = b"7"
 _UNREADABLE = "unreadable_"
 
 Progress = Callable[[int, int], None]

@@ -69,7 +69,7 @@ def series_entry(
     replaced : mapping
         File hash to the keyed hash of the whole file, where pixels changed under one header.
     """
-    volumes = series["volumes"]
+    volumes, gains = series["volumes"], series["receive_gains"]
     return {
         "series_key": series["series_key"],
         "class": series["class"],
@@ -86,6 +86,7 @@ def series_entry(
         "reason": series["reason"],
         # only where there are any: what is said of nothing leaves manifests, and keys, as they are
         **{name: series[name] for name in ("doubts", "same_volume") if series[name]},
+        **({"receive_gains": gains} if series["class"] == "VFA" and gains else {}),
         "acquisition": acquisition(rows, series["facts"], volumes),
         "volumes": [[[s.row, s.frame] for s in volume] for volume in volumes.complete],
         "instances": instance_entries(rows, secret, replaced),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from afterglow.dicom.acquisition import field_doubt
+from afterglow.dicom.acquisition import field_doubt, receive_gains
 from afterglow.dicom.completeness import add_doubts
 from afterglow.dicom.conflicts import is_short
 from afterglow.dicom.contrast import after_contrast, same_volume, study_facts
@@ -108,6 +108,7 @@ def describe(
     for study in studies.values():
         _contrast(study)
         add_doubts(study, rows)
+        _gains(study)
     described.sort(key=lambda s: (s["patient_id"], s["study_uid"], s["series_key"]))
     return described
 
@@ -176,6 +177,7 @@ def _describe(key: tuple[Any, ...], numbered: list[tuple[int, Row]]) -> dict[str
         if facts["object"] == "image"
         else "",
         "doubts": [doubt] if (doubt := field_doubt(rows)) else [],
+        "receive_gains": receive_gains(rows),
         "start": facts["start"],
         "facts": facts,
         "volumes": volumes,
@@ -223,6 +225,16 @@ def _siblings(described: list[dict[str, Any]]) -> None:
         series["facts"]["n_inversion_siblings"] = max(
             len(inversions[series["signature"]]), series["facts"]["n_inversion_times"]
         )
+
+
+def _gains(study: list[dict[str, Any]]) -> None:
+    """Doubt flip angles that were received at different gains."""
+    angles = [series for series in study if series["class"] == "VFA" and series["receive_gains"]]
+    found = sorted({tuple(gains) for series in angles for gains in series["receive_gains"]})
+    if len(found) > 1:
+        said = ", ".join(f"{analog}/{digital}" for analog, digital in found)
+        for series in angles:
+            series["doubts"].append(f"receive_gains_differ (R1/R2 {said})")
 
 
 def _contrast(study: list[dict[str, Any]]) -> None:

@@ -106,6 +106,8 @@ TAGS: dict[str, tuple[int, str]] = {
     "frame_reference_time": (0x00541300, "number"),
     # private elements: the block number is the vendors' usual one, checked by their creator
     "ge_duration": (0x0019105A, "number"),
+    "ge_analog_gain": (0x0019108A, "integer"),
+    "ge_digital_gain": (0x0019108B, "integer"),
     "ge_sequence": (0x0019109C, "text"),
     "ge_slices": (0x0021104F, "integer"),
     "ge_delay": (0x0043107C, "number"),
@@ -137,6 +139,8 @@ _CREATORS = {
 # VRs of private elements where the syntax does not tell them
 _PRIVATE_VR = {
     0x0019105A: b"FL",
+    0x0019108A: b"SS",
+    0x0019108B: b"SS",
     0x0021104F: b"SS",
     0x0043107C: b"FL",
     0x0019100A: b"US",

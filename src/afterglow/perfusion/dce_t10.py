@@ -96,6 +96,7 @@ def _measured(
     if len(entries) < 2:
         raise NotEvaluable("no_vfa", f"{len(entries)} images of different flip angles")
     images, angles, times, inputs = [], [], [], []
+    gains: set[tuple[int, ...]] = set()
     for number, entry in enumerate(entries):
         path = entry["path"] if not registered else registered[number]
         if path is None:
@@ -108,6 +109,7 @@ def _measured(
                 "each flip angle is displayed on a scale of its own, and the private elements of "
                 "Philips that undo it are not in the files",
             )
+        gains |= {tuple(pair) for pair in sidecar.get("ReceiveGains") or ()}
         tr, angle = sequence(sidecar, entry["path"])
         image = image.mean(axis=3) if image.ndim == 4 else image
         if image.shape != found.series.shape[:3] or not np.allclose(
@@ -120,6 +122,12 @@ def _measured(
         inputs.append(path)
     if np.unique(angles).size < 2:
         raise NotEvaluable("no_vfa", f"flip angles are {angles}")
+    if len(gains) > 1:
+        raise NotEvaluable(
+            "vfa_gains_differ",
+            f"receive gains (R1, R2) {sorted(gains)} scale the images of the flip angles "
+            "differently: acquire them with one prescan",
+        )
     if "injection_between_vfa_and_dce" in order and order["injection_between_vfa_and_dce"] is None:
         found.warnings.append("nothing tells whether contrast came between flip angles and DCE")
     inside = found.mask | found.search_mask
