@@ -248,6 +248,22 @@ def test_refusals(session):
         run(session)
 
 
+def test_a_series_alone_says_what_times_its_frames(session, tmp_path):
+    facts = {k: v for k, v in read_json(session / "dsc.json").items() if k != "VolumeTiming"}
+    write_json(session / "dsc.json", {**facts, "RepetitionTime": 1.5})
+    found = run_dsc(session / "dsc.nii.gz", tmp_path / "nominal", mask=session / "brain.nii.gz")
+    assert found["domain"]["timing_source"] == "repetition_time"
+    assert [w for w in found["warnings"] if "RepetitionTime of 1.5 s" in w] == found["warnings"][:1]
+    given = run_dsc(session / "dsc.nii.gz", tmp_path / "g", mask=session / "brain.nii.gz", tr=1.5)
+    assert given["domain"]["timing_source"] == "given_spacing"
+    assert not [w for w in given["warnings"] if "RepetitionTime" in w]
+    for seconds in (0.02, 1500.0):
+        write_json(session / "dsc.json", {**facts, "RepetitionTime": seconds})
+        with pytest.raises(AfterglowError, match=f"would be {seconds:g} s") as refused:
+            run_dsc(session / "dsc.nii.gz", tmp_path / "no")
+        assert "--times" in refused.value.remedy
+
+
 def test_one_series_alone(session, tmp_path):
     data, affine = load_nifti(session / "dsc.nii.gz")
     data[..., 40] /= 0.7

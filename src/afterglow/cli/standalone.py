@@ -174,6 +174,8 @@ def dsc(
             second_echo=second_echo,
             config=config,
         )
+    for message in found["warnings"]:
+        _say(f"warning: {message}")
     _list_maps(found, out)
 
 

@@ -24,6 +24,13 @@ from afterglow.perfusion.standalone_inputs import load_like
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# s between frames of bolus tracking; times between excitations and milliseconds lie outside
+_FRAMES = (0.3, 5.0)
+_NOMINAL = (
+    "frame times are not measured: the sidecar has no VolumeTiming, and its RepetitionTime of "
+    "{:g} s is taken for the time between frames"
+)
+
 
 def run_dsc(
     series: Path | str,
@@ -89,9 +96,10 @@ def run_dsc(
     n_time = data.shape[-1]
     first = data[0] if len(echoes) == 2 else data
     shape = first.shape[:3]
+    frames, source = _times(times, tr, sidecar, n_time, path)
     prepared = DSCSeries(
         signal=data,
-        time=_times(times, tr, sidecar, n_time, path),
+        time=frames,
         echo_times=echoes,
         mask=load_like(mask, shape, affine) > 0.5 if mask else brain_like(first),
         affine=affine,
@@ -101,7 +109,8 @@ def run_dsc(
         slice_offsets=slice_offsets(sidecar, shape[2]),
     )
     result = analyse(prepared, settings)
-    inputs = DSCInputs(prepared, path.name, sidecar, [path.name], registered=False)
+    stated = {**sidecar, "TimingSource": source}
+    inputs = DSCInputs(prepared, path.name, stated, [path.name], registered=False)
     start, stop = result.windows.baseline
     domain = domain_of(sidecar, prepared.time, None, stop - start, echoes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +119,8 @@ def run_dsc(
     )
     figure = f"{_stem(path)}_perfusion.png"
     draw(folder / figure, result, prepared.time, prepared.lesions)
-    summary |= {"figures": [figure], "warnings": result.warnings}
+    doubts = [_NOMINAL.format(frames[1])] if source == "repetition_time" else []
+    summary |= {"figures": [figure], "warnings": doubts + result.warnings}
     write_json(folder / "summary.json", summary)
     return summary
 
@@ -148,14 +158,17 @@ def _times(
     sidecar: dict[str, Any],
     n_time: int,
     path: Path,
-) -> NDArray[np.float64]:
-    """Return the frame times (s) from a file, the sidecar's VolumeTiming, or a constant step."""
+) -> tuple[NDArray[np.float64], str | None]:
+    """Return the frame times (s) and their source: a file, VolumeTiming, or a constant step."""
+    source: str | None = "file"
     if times is not None:
         found = np.array(Path(times).read_text(encoding="utf-8").split(), dtype=np.float64)
     elif tr is None and sidecar.get("VolumeTiming"):
         found = np.asarray(measured_times(sidecar, path.name), dtype=np.float64)
+        source = sidecar.get("TimingSource")
     elif tr or sidecar.get("RepetitionTime"):
-        found = np.arange(n_time, dtype=np.float64) * np.float64(tr or sidecar["RepetitionTime"])
+        found = np.arange(n_time, dtype=np.float64) * _spacing(tr, sidecar, path)
+        source = "given_spacing" if tr else "repetition_time"
     else:
         raise AfterglowError(
             "nothing says when the frames were taken",
@@ -164,4 +177,17 @@ def _times(
         )
     if found.size != n_time or np.any(np.diff(found) <= 0):
         raise AfterglowError(f"{found.size} rising frame times are needed", expected=str(n_time))
-    return found
+    return found, source
+
+
+def _spacing(tr: float | None, sidecar: dict[str, Any], path: Path) -> np.float64:
+    """Return the time between frames (s); that between excitations has the same name in DICOM."""
+    spacing = np.float64(tr or sidecar["RepetitionTime"])
+    if not _FRAMES[0] <= spacing <= _FRAMES[1]:
+        raise AfterglowError(
+            f"the time between frames would be {spacing:g} s",
+            where=path.name,
+            expected=f"{_FRAMES[0]:g} to {_FRAMES[1]:g} s, as bolus tracking has",
+            remedy="give the time between frames in s (--tr), or a file of frame times (--times)",
+        )
+    return spacing
