@@ -138,9 +138,17 @@ def test_without_identifiers_the_frame_of_reference_then_geometry_tells(case):
     assert [(o["class"], o["linked_by"]) for o in case.linked()] == [
         ("T1w_ce", "frame_of_reference")
     ]
+    assert "doubts" not in case.linked()[0]
     write_rtstruct(place, case.images, ROIS, references=False, frame=uid("lost"))
     case.index()
     assert [(o["class"], o["linked_by"]) for o in case.linked()] == [("T1w_ce", "geometry")]
+    assert case.linked()[0]["doubts"] == ["linked_by_geometry_alone"]
+    text = " ".join(case.result.summary(width=400).split())
+    assert "RTSTRUCT:linked_by_geometry_alone" in text
+    assert "linked_by_geometry_alone: it fits where it lies" in text
+    job = case.convert()
+    assert job.summary["doubts"] == ["RTSTRUCT: linked_by_geometry_alone"]
+    assert "RTSTRUCT object: linked by geometry alone" in job.warnings
     far = {"GTV": [circle(300, 0, -11, 4)]}
     write_rtstruct(place, case.images, far, references=False, frame=uid("lost"))
     case.index()

@@ -50,6 +50,8 @@ def write_objects(
     found: list[dict[str, Any]] = []
     numbers: dict[str, int] = {}
     for entry in manifest.get("objects", ()):
+        for doubt in entry.get("doubts", ()):
+            job.warn(f"{entry['kind']} object: {doubt.replace('_', ' ')}")
         for instance in entry["instances"]:
             number = numbers[entry["kind"]] = numbers.get(entry["kind"], 0) + 1
             label = f"{manifest['center']}:{instance['file']}"

@@ -65,7 +65,9 @@ def write_session(job: Job) -> None:
     images = {entry["series_key"]: written["path"] for entry, written in converted}
     job.summary["objects"] = write_objects(job, manifest, sources["instances"], images)
     job.summary["doubts"] = [
-        f"{entry['label']}: {doubt}" for entry, _ in converted for doubt in entry.get("doubts", ())
+        f"{entry.get('label') or entry['kind']}: {doubt}"
+        for entry in (*(entry for entry, _ in converted), *manifest.get("objects", ()))
+        for doubt in entry.get("doubts", ())
     ]
     _scans(job, [written["path"] for _, written in converted])
 

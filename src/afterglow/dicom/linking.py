@@ -17,6 +17,8 @@ from afterglow.dicom.manifest import convertible
 from afterglow.dicom.volumes import Row
 
 OBJECTS = ("RTSTRUCT", "SEG", "RTDOSE")
+# the doubt about an object that nothing but its place links
+BY_GEOMETRY = "linked_by_geometry_alone"
 # what masks and doses are drawn on, best first
 _PREFERRED = ("T1w_ce", "T1w", "FLAIR", "T2w")
 _MAX_HOPS = 4

@@ -138,6 +138,7 @@ def object_entry(
         "series_key": series["series_key"],
         "image": image,
         "linked_by": by,
+        **({"doubts": series["doubts"]} if series["doubts"] else {}),
         "instances": instance_entries(rows, secret, replaced),
     }
 

@@ -25,6 +25,7 @@ _REMEDIES = {
     "slices_may_be_missing": "a count says more than is here: compare with the scanner, send again",
     "field_strength_contradicted": "counts as not stated, so no relaxivity: ask the center",
     "receive_gains_differ": "flip angles on different scales: no T1; acquire them with one prescan",
+    "linked_by_geometry_alone": "it fits where it lies and names nothing that is here: look at it",
     "file_cut_off": "cut off in the pixels, conversion will fail: send the series again",
     "fewer_volumes_than_declared": "stopped at the scanner, or files missing: ask the center",
     "flip_angle_alone": "no other angle has as many slices: send the series again, or the others",

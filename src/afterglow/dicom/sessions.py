@@ -13,7 +13,7 @@ from afterglow.dicom.clock import ordinal
 from afterglow.dicom.conflicts import Sorted
 from afterglow.dicom.crosswalk import Crosswalk
 from afterglow.dicom.deidentify import Secret
-from afterglow.dicom.linking import OBJECTS, Link, link_objects
+from afterglow.dicom.linking import BY_GEOMETRY, OBJECTS, Link, link_objects
 from afterglow.dicom.manifest import (
     CONVERTED,
     convertible,
@@ -127,6 +127,9 @@ class CenterIndex:
             patients[series["patient_id"]].append(series)
         for every in patients.values():
             self.links |= link_objects(every, self.found.rows)
+            for series in every:
+                if series["class"] in OBJECTS and self._link(series).by == "geometry":
+                    series["doubts"].append(BY_GEOMETRY)
         self.linked = self._linked(patients)
         dates = {key: self._date(study) for key, study in studies.items()}
         left = list(masks)
