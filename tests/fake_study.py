@@ -54,6 +54,9 @@ def make_trouble(kind, trouble, job):
         raise NotEvaluable("no_dsc_series", "none was acquired")
     if kind == "disk":
         raise OSError(28, "No space left on device")
+    if kind.startswith("part_"):
+        error = {{"part_memory": MemoryError(), "part_corrupt": ValueError("no pixels")}}[kind]
+        job.problem("DSC series", repr(error), "look at the file", error)
     if kind == "fill":
         job.out("derivatives/big.bin").write_bytes(bytes(4_000_000))
     if kind == "corrupt":

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from afterglow.bids import session as bids_session
 from afterglow.bids.dataset import write_dataset_files
 from afterglow.bids.images import load_nifti, save_nifti
 from afterglow.bids.session import write_session
@@ -166,6 +167,22 @@ def test_cut_off_series_is_named_and_the_others_go_on(tmp_path):
     assert "north:" in problem.cause
     assert str(tmp_path) not in problem.cause
     assert problem.remedy
+    assert not problem.transient
+
+
+def test_a_series_without_memory_may_be_retried(tmp_path, monkeypatch):
+    study, result = prepared(tmp_path)
+
+    def convert(entry, *rest):
+        if entry["class"] == "DSC":
+            raise MemoryError
+        return real(entry, *rest)
+
+    real = bids_session.convert
+    monkeypatch.setattr(bids_session, "convert", convert)
+    (problem,) = converted(study, result).problems
+    assert (problem.what, problem.transient) == ("DSC series", True)
+    assert "--retry-failed" in problem.remedy
 
 
 def test_pixels_changed_under_one_header_change_the_manifest(tmp_path):

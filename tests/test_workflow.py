@@ -245,6 +245,25 @@ def test_a_failed_stage_is_a_row_and_the_rest_goes_on(study: FakeStudy) -> None:
     assert exit_code(run(study)) == ExitCode.DONE
 
 
+def test_a_part_that_failed_for_want_of_memory_is_retried_when_asked(study: FakeStudy) -> None:
+    undisturbed = study.contents()
+    study.trouble("dsc", "s1", "20190101", "part_memory")
+    study.trouble("dce", "s2", "20190105", "part_corrupt")
+    assert exit_code(run(study, force=True)) == ExitCode.PARTIAL
+    assert planned(study) == {}
+    jobs = plan_study(study.load(), retry_failed=True)[1]
+    assert [str(reason) for reason in jobs["dsc", "s1", "20190101"]] == ["retry: DSC series"]
+    assert ("dce", "s2", "20190105") not in jobs, "what a broken file caused stays"
+    study.trouble("dsc", "s1", "20190101", None)
+    assert run(study, retry_failed=True).ran.keys() >= {("dsc", "s1", "20190101")}
+    state = read_state(study.out / load_dag(study.load()).of("dsc", "s1", "20190101").state)
+    assert state is not None
+    assert state.problems == []
+    study.trouble("dce", "s2", "20190105", None)
+    assert exit_code(run(study, force=True)) == ExitCode.DONE
+    assert study.contents() == undisturbed
+
+
 def test_a_passing_failure_is_tried_again(study: FakeStudy) -> None:
     undisturbed = study.contents()
     study.trouble("dsc", "s1", "20190101", "disk")

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+
+_PASSING = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.ESTALE,
+}
 
 
 class ExitCode(IntEnum):
@@ -55,6 +67,23 @@ class AfterglowError(Exception):
         parts = [what, f"in {where}" if where else "", f"expected {expected}" if expected else ""]
         parts.append(f"remedy: {remedy}" if remedy else "")
         super().__init__("; ".join(part for part in parts if part))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether trying again may help: no memory, no space, no permission, a lost file handle.
+
+    What an error was raised from counts too.
+
+    Examples
+    --------
+    >>> is_transient(OSError(28, "No space left on device")), is_transient(ValueError("frames"))
+    (True, False)
+    """
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        return True
+    if isinstance(error, MemoryError) or getattr(error, "transient", False):
+        return True
+    return error.__cause__ is not None and is_transient(error.__cause__)
 
 
 class NotEvaluable(Exception):

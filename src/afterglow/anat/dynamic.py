@@ -55,7 +55,7 @@ def run_dynamic(
             return None
         return _process(store, anatomy, bids, kind, series, settings, threads)
     except FAILURES as error:
-        store.problem(kind, str(error), "look at the series; exclude it if it is broken")
+        store.problem(kind, str(error), "look at the series; exclude it if it is broken", error)
         return None
 
 

@@ -257,7 +257,7 @@ def run_other(
             contrast="same" if kind == "pre" else "other",
         )
     except (*FAILURES, NotEvaluable) as error:
-        store.problem(name, str(error), "look at the image; correct or exclude the series")
+        store.problem(name, str(error), "look at the image; correct or exclude the series", error)
         return None
     figures.registration(anatomy.t1w, image, matrix, store.figure(f"registration{kind.title()}"))
     if not store.judge(name, verdict):

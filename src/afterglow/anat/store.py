@@ -33,7 +33,7 @@ class Store:
     warn : callable
         Takes a doubt in words.
     problem : callable
-        Takes what failed, why, and the remedy.
+        Takes what failed, why, the remedy, and where there is one the error.
     """
 
     find: Find
@@ -41,7 +41,7 @@ class Store:
     subject: str
     session: str
     warn: Callable[[str], None]
-    problem: Callable[[str, str, str], None]
+    problem: Callable[..., None]
     transforms: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     figures: list[str] = field(default_factory=list)

@@ -60,12 +60,13 @@ def write_objects(
             except AfterglowError as error:
                 where = error.where or label
                 remedy = error.remedy or "check the file; `afterglow whereis` shows it"
-                job.problem(f"{entry['kind']} object", f"{error.what}; in {where}", remedy)
+                job.problem(f"{entry['kind']} object", f"{error.what}; in {where}", remedy, error)
             except Exception as error:  # noqa: BLE001 (incoming objects are not trusted)
                 job.problem(
                     f"{entry['kind']} object",
                     f"{type(error).__name__}; in {label}",
                     "check the file; `afterglow whereis` shows it",
+                    error,
                 )
     return found
 

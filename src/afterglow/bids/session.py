@@ -20,7 +20,7 @@ from afterglow.dicom.convert import Series, convert
 from afterglow.dicom.deidentify import read_sources
 from afterglow.dicom.digests import append_digests
 from afterglow.dicom.manifest import FURTHER
-from afterglow.errors import AfterglowError
+from afterglow.errors import AfterglowError, is_transient
 
 if TYPE_CHECKING:
     from afterglow.provenance.job import Job
@@ -55,6 +55,7 @@ def write_session(job: Job) -> None:
             where=name,
             expected="one at least",
             remedy=job.problems[0].remedy if job.problems else "look at the log of this stage",
+            transient=any(problem.transient for problem in job.problems),
         )
     job.summary["series"] = _chosen(converted)
     job.summary["facts"] = manifest["facts"]
@@ -115,10 +116,10 @@ def _series(
         cause = "; ".join(part for part in parts if part).replace(
             error.expected or "\0", f"expected {error.expected}"
         )
-        if entry["class"] in FURTHER:
+        if entry["class"] in FURTHER and not is_transient(error):
             job.warn(f"{what} left out: {cause}")
         else:
-            job.problem(what, cause, error.remedy or "look at the log of this stage")
+            job.problem(what, cause, error.remedy or "look at the log of this stage", error)
     except Exception as error:  # noqa: BLE001 (one bad series never stops a session)
         place = traceback.extract_tb(error.__traceback__)[-1]
         file = entry["instances"][0]["file"] if entry["instances"] else ""
@@ -127,6 +128,7 @@ def _series(
             what,
             f"{cause}; in {manifest['center']}:{file}",
             "send this line to the developers; the series is left out",
+            error,
         )
     return None
 

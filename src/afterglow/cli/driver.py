@@ -19,7 +19,7 @@ from afterglow.provenance.checkpoint import append_checkpoint
 from afterglow.provenance.dag import Dag, load_dag, write_tickets
 from afterglow.provenance.guard import HUNG, began, forget
 from afterglow.provenance.places import ABSENT, ABSENT_STUDY, TICKETS, JobId
-from afterglow.provenance.plan import Reason, plan_jobs
+from afterglow.provenance.plan import RETRY, Reason, plan_jobs
 from afterglow.provenance.records import read_state, write_atomically
 from afterglow.provenance.settled import write_snapshot
 from afterglow.provenance.signing import sign_head
@@ -170,8 +170,9 @@ def run_study(
         _forget_absent(study)
         dag, planned = plan_study(study, selection, force=force, retry_failed=retry_failed)
         ran = dict(planned)
-        if force:
-            for job_id in planned:
+        for job_id, reasons in planned.items():
+            # What is stored of a session some part of which failed would only be linked again.
+            if force or any(reason.kind == RETRY for reason in reasons):
                 shutil.rmtree(entry(study.out, dag.jobs[job_id].key), ignore_errors=True)
         place = find_profile(profile)
         call = runner or Snakemake(

@@ -79,7 +79,8 @@ def _run(source: Path, target: Path, work: Path) -> str:
         runtime = interface.run(cwd=str(work)).runtime
     except Exception as error:
         message = _hint(str(error))
-        raise AfterglowError(f"dcm2niix failed: {message}") from error
+        killed = re.search(r"Return code: (-9|137)\b", str(error)) is not None
+        raise AfterglowError(f"dcm2niix failed: {message}", transient=killed) from error
     return f"{runtime.stdout}\n{runtime.stderr}"
 
 

@@ -95,7 +95,7 @@ def _objects(job: Job, objects: Sequence[Mapping[str, Any]]) -> list[Given]:
 def _problem(job: Job, where: str, error: Exception) -> None:
     cause = error.what if isinstance(error, AfterglowError) else type(error).__name__
     remedy = getattr(error, "remedy", "") or "check the file; `afterglow whereis` shows it"
-    job.problem("given mask", f"{cause}; in {where}", remedy)
+    job.problem("given mask", f"{cause}; in {where}", remedy, error)
 
 
 def _grid(job: Job, relative: str) -> Grid:

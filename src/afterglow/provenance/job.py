@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from afterglow.errors import AfterglowError
+from afterglow.errors import AfterglowError, is_transient
 
 if TYPE_CHECKING:
     from afterglow.config import Study
 
+RETRY = "free memory or space or mend permissions, then `afterglow run STUDY --retry-failed`"
 Status = Literal["done", "failed", "not_evaluable"]
 
 
@@ -22,6 +23,7 @@ class Problem:
     what: str
     cause: str
     remedy: str
+    transient: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,13 @@ class Job:
         self.warnings.append(message)
         self.say(f"warning: {message}")
 
-    def problem(self, what: str, cause: str, remedy: str) -> None:
-        """Keep a partial failure: the stage goes on, and `failures` gets a row."""
-        self.problems.append(Problem(what, cause, remedy))
+    def problem(
+        self, what: str, cause: str, remedy: str, error: BaseException | None = None
+    ) -> None:
+        """Keep a partial failure: the stage goes on, and `failures` gets a row.
+
+        Where ``error`` is one that may pass (no memory, no space), `--retry-failed` tries again.
+        """
+        transient = error is not None and is_transient(error)
+        self.problems.append(Problem(what, cause, RETRY if transient else remedy, transient))
         self.say(f"problem: {what}: {cause}")

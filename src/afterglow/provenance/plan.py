@@ -13,6 +13,7 @@ from afterglow.provenance.places import JobId
 from afterglow.provenance.records import input_results, read_record, read_state, result_digest
 from afterglow.provenance.trust import Digests
 
+RETRY = "retry"
 _PART_KINDS = {
     "version": "stage version",
     "code": "code",
@@ -98,8 +99,9 @@ def _reasons(
     if record is None:
         return [Reason("record missing")]
     found[job.key] = result_digest(state)
-    if state.status == "failed" and (state.transient or retry_failed):
-        return [Reason("retry", state.reason, None)]
+    again = _worth_retrying(state, retry_failed=retry_failed)
+    if again is not None:
+        return [Reason(RETRY, again, None)]
     reasons = [
         Reason("upstream result", result, found[key])
         for key, result in input_results(record).items()
@@ -110,6 +112,14 @@ def _reasons(
         if verdict != "intact":
             reasons.append(Reason(f"output {verdict}", relative, None))
     return reasons
+
+
+def _worth_retrying(state: State, *, retry_failed: bool) -> str | None:
+    """Return what of a job failed and is to be tried again; None where nothing is."""
+    if state.status == "failed" and (state.transient or retry_failed):
+        return state.reason
+    passing = [problem.what for problem in state.problems if problem.transient]
+    return ", ".join(passing) if retry_failed and passing else None
 
 
 def _changes(root: Path, old: State, job: PlannedJob) -> list[Reason]:

@@ -163,7 +163,7 @@ def _result(record: dict[str, Any]) -> tuple[Any, ...]:
 
 def result_digest(state: State) -> str:
     """Return 16 hex digits over what later jobs can see of a state."""
-    problems = [vars(problem) for problem in state.problems]
+    problems = [{"what": p.what, "cause": p.cause, "remedy": p.remedy} for p in state.problems]
     seen = [state.status, state.reason, state.outputs, state.summary, problems]
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from afterglow.config import Study, load_study
-from afterglow.errors import AfterglowError, NotEvaluable
+from afterglow.errors import AfterglowError, NotEvaluable, is_transient
 from afterglow.provenance import guard, store
 from afterglow.provenance.closure import cached_code_digests
 from afterglow.provenance.dag import CODE, PlannedJob, load_dag, read_ticket
@@ -33,15 +32,6 @@ from afterglow.provenance.records import (
 from afterglow.provenance.stages import STAGES
 from afterglow.provenance.view import StudyView
 
-TRANSIENT = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EIO,
-    errno.ESTALE,
-}
 STARTS = "-- starts: "
 _RARELY = (20_000, 20, 20)
 
@@ -212,10 +202,10 @@ def _attempt(job: Job, main: Main, study: Study) -> State:
 
 def _unexpected(job: Job, error: Exception, study: Study) -> State:
     """Return the state of a job that ended with an error nobody foresaw."""
-    transient = isinstance(error, OSError) and error.errno in TRANSIENT
+    transient = is_transient(error)
     cause = _within(_scrub(f"{type(error).__name__}: {error}", study), job)
     remedy = (
-        "free space or mend permissions, then run again"
+        "free space or memory or mend permissions, then run again"
         if transient
         else f"see the log of {job.stage}; if the input is sound, report this as a defect"
     )

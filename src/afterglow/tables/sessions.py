@@ -195,7 +195,7 @@ def _failures(study: StudyStates, state: State) -> Iterator[dict[str, Any]]:
         cause = state.detail or state.reason
         yield {**base, "what": "stage", "cause": cause, "remedy": state.remedy}
     for problem in state.problems:
-        yield {**base, "what": problem.what, "cause": problem.cause, "remedy": problem.remedy}
+        yield {**base, **vars(problem)}
 
 
 def flow_rows(study: StudyStates, lesions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
