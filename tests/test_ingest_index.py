@@ -252,8 +252,31 @@ def test_site_labels_and_visits_are_used(tmp_path):
         "patient,study_date,label\nSECRET-PID-0001,2019-03-04,baseline\n"
     )
     study = study_of(tmp_path, subjects=tmp_path / "subjects.csv", visits=tmp_path / "visits.csv")
-    (row,) = build_index(study).plan
-    assert (row["subject"], row["session"]) == ("N01", "baseline")
+    for _ in range(2):
+        result = build_index(study)
+        (row,) = result.plan
+        assert (row["subject"], row["session"]) == ("N01", "baseline")
+        assert result.warnings == []
+        write_study(tmp_path / "incoming" / "more", [FLAIR], study=1)
+
+
+def test_site_labels_that_come_after_the_first_index_are_warned_of(tmp_path):
+    write_study(tmp_path / "incoming", SMALL)
+    (tmp_path / "subjects.csv").write_text("patient,label\nSECRET-PID-0001,sub-N01\n")
+    (tmp_path / "visits.csv").write_text(
+        "patient,study_date,label\nSECRET-PID-0001,2019-03-04,baseline\n"
+    )
+    (before,) = build_index(study_of(tmp_path)).plan
+    late = study_of(tmp_path, subjects=tmp_path / "subjects.csv", visits=tmp_path / "visits.csv")
+    for result in (build_index(late), build_index(late)):
+        (row,) = result.plan
+        assert (row["subject"], row["session"]) == (before["subject"], before["session"])
+        subjects, visits = result.warnings
+        assert subjects.startswith("subjects.csv: 1 subject of center north got another label")
+        assert visits.startswith("visits.csv: 1 visit of center north got another label")
+        assert "remedy: name a new `out`" in subjects
+        for secret in ("SECRET", "N01", "baseline", "2019", before["subject"]):
+            assert secret not in f"{subjects} {visits}"
 
 
 def test_no_dicom_at_all_ends_with_its_own_exit_code(tmp_path):

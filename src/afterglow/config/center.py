@@ -52,10 +52,14 @@ class CenterConfig(Section):
         0.42, gt=0.2, lt=0.65, description="Haematocrit of large vessels (fraction)."
     )
     subjects: Path | None = Field(
-        None, description="CSV patient,label where the site maps patients to labels itself."
+        None,
+        description="CSV patient,label where the site maps patients to labels itself. A label that "
+        "an earlier index gave stays.",
     )
     visits: Path | None = Field(
-        None, description="CSV patient,study_date,label where the site names the sessions itself."
+        None,
+        description="CSV patient,study_date,label where the site names the sessions itself. A "
+        "label that an earlier index gave stays.",
     )
     series_rules: list[dict[str, Any]] = Field(
         default_factory=list, description="Series rules tried before config/series.yaml."

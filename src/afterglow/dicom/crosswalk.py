@@ -32,6 +32,8 @@ class Crosswalk:
     def __init__(self, path: Path, secret: Secret) -> None:
         self.path, self.secret = path, secret
         self.subjects: dict[str, dict[str, Any]] = {}
+        self._mappings: dict[Path, dict[tuple[str, ...], str]] = {}
+        self._other: dict[tuple[str, str, str], set[str]] = {}
         if path.exists():
             self.subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
 
@@ -47,7 +49,11 @@ class Crosswalk:
     def subject(self, center: CenterConfig, patient: str) -> dict[str, Any]:
         """Return the entry of a patient of a center, made at first sight."""
         key = f"{center.name}\0{patient}"
-        if key not in self.subjects:
+        if key in self.subjects:
+            mapped = self._mapped(center.subjects, (patient,), "sub-")
+            if mapped not in {None, self.subjects[key]["label"]}:
+                self._note(center, "subjects", center.subjects, key)
+        else:
             taken = {entry["label"] for entry in self.subjects.values()}
             self.subjects[key] = {
                 "label": self._subject_label(center, patient, taken),
@@ -57,9 +63,8 @@ class Crosswalk:
         return self.subjects[key]
 
     def _subject_label(self, center: CenterConfig, patient: str, taken: set[str]) -> str:
-        mapped = read_mapping(center.subjects, ("patient",), "label").get((patient,))
-        if mapped is not None:
-            label = mapped.removeprefix("sub-")
+        label = self._mapped(center.subjects, (patient,), "sub-")
+        if label is not None:
             if not _LABEL.match(label) or label in taken:
                 raise AfterglowError(
                     f"the subject label {label!r} is taken or not letters and digits",
@@ -79,7 +84,12 @@ class Crosswalk:
         """
         sessions = self.subject(center, patient)["sessions"]
         key = self.secret.hash("study", study_uid, 24)
-        if key not in sessions:
+        if key in sessions:
+            mapped = self._visit(center, patient, date)
+            # Of two studies on one day the second has a letter of its own.
+            if mapped and not re.fullmatch(rf"{re.escape(mapped)}[a-z]*", sessions[key]["label"]):
+                self._note(center, "visits", center.visits, key)
+        else:
             sessions[key] = {
                 "label": self._session_label(center, patient, date, sessions),
                 "arrival": 1 + max((s["arrival"] for s in sessions.values()), default=0),
@@ -91,10 +101,11 @@ class Crosswalk:
         self, center: CenterConfig, patient: str, date: str | None, sessions: dict[str, Any]
     ) -> str:
         taken = {entry["label"] for entry in sessions.values()}
-        mapped = read_mapping(center.visits, ("patient", "study_date"), "label")
-        wanted = mapped.get((patient, _digits(date)))
-        base = wanted.removeprefix("ses-") if wanted else None
-        base = base or self.secret.shifted(center.name, patient, date) or "nodate"
+        base = (
+            self._visit(center, patient, date)
+            or self.secret.shifted(center.name, patient, date)
+            or "nodate"
+        )
         if not _LABEL.match(base):
             raise AfterglowError(
                 f"the session label {base!r} is not letters and digits",
@@ -104,6 +115,32 @@ class Crosswalk:
             return base
         names = (f"{base}{a}{b}" for a in ("", *_LETTERS) for b in _LETTERS)
         return next(name for name in names if name not in taken and name != f"{base}a")
+
+    def ignored(self) -> list[str]:
+        """Return a warning per mapping file whose labels came too late for some that were seen."""
+        return [
+            f"{file}: {len(keys)} {name[:-1]}{'s' * (len(keys) > 1)} of center {center} got "
+            f"another label when first indexed, which stays; the file counts for new {name} only; "
+            "remedy: name a new `out` in the study file to index with these labels from the start"
+            for (center, name, file), keys in sorted(self._other.items())
+        ]
+
+    def _note(self, center: CenterConfig, name: str, path: Path | None, key: str) -> None:
+        file = path.name if path is not None else ""
+        self._other.setdefault((center.name, name, file), set()).add(key)
+
+    def _visit(self, center: CenterConfig, patient: str, date: str | None) -> str | None:
+        return self._mapped(center.visits, (patient, _digits(date)), "ses-") or None
+
+    def _mapped(self, path: Path | None, key: tuple[str, ...], prefix: str) -> str | None:
+        """Return the label that a mapping of the site has for a key; None where it has none."""
+        if path is None:
+            return None
+        if path not in self._mappings:
+            names = ("patient",) if len(key) == 1 else ("patient", "study_date")
+            self._mappings[path] = read_mapping(path, names, "label")
+        label = self._mappings[path].get(key)
+        return None if label is None else label.removeprefix(prefix)
 
     def new_order(self, studies: Iterable[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
         """Return studies (UID, date) in order of date, then of keyed hash."""

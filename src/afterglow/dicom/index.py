@@ -210,6 +210,7 @@ def _rebuild(
     )
     srs = srs_days(study, result.warnings)
     warn_of_strangers(study, crosswalk.patients(), result.warnings)
+    result.warnings += crosswalk.ignored()
     reference_sessions(sessions, crosswalk, srs)
     crosswalk.save()
     write_private(private / "rejected.json", {"instances": rejected})
