@@ -24,6 +24,7 @@ from pydicom.uid import (
 from afterglow.config import Study
 from afterglow.config.center import CenterConfig
 from afterglow.dicom import inventory
+from afterglow.dicom.conflicts import sort_out
 from afterglow.dicom.header import read_header
 from afterglow.dicom.index import build_index
 from afterglow.dicom.instance import describe
@@ -152,6 +153,24 @@ def test_a_bomb_is_not_inflated_without_bound(tmp_path):
     assert row["status"] == "rejected"
 
 
+def test_a_deflated_file_that_is_cut_off_is_told_by_the_index(tmp_path):
+    content = sample(tmp_path)[3]
+    assert describe(BytesIO(content), len(content))["status"] == "ok"
+    row = describe(BytesIO(content[:-40]), len(content) - 40)
+    assert (row["status"], row["reason"]) == ("rejected", "deflate_truncated")
+
+
+def test_other_pixels_under_one_deflated_header_are_no_copy(tmp_path):
+    plain = pydicom.dcmread(write_series(tmp_path / "plain", T1W)[0])
+    folder = tmp_path / "deflated"
+    folder.mkdir()
+    for number in range(2):
+        plain.PixelData = np.full(256, 700 + number, np.uint16).tobytes()
+        (folder / f"IM{number}").write_bytes(encoded(plain, DeflatedExplicitVRLittleEndian))
+    found = sort_out(scan([folder]).to_pylist(), {})
+    assert [reason for _, reason in found.quarantined] == 2 * ["same_uid_other_content"]
+
+
 def _dataset_start(content: bytes) -> int:
     length = int.from_bytes(content[140:144], "little")
     return 144 + length
@@ -176,7 +195,8 @@ def test_a_study_of_strange_files_is_indexed_and_nothing_is_written_outside(tmp_
                   centers=[CenterConfig(name="north", dicom=[incoming])])  # fmt: skip
     result = build_index(study)
     assert result.plan[0]["status"] == "planned"
-    assert sum(result.rejected.values()) == 34
+    assert sum(result.rejected.values()) == 35
+    assert result.rejected["unreadable_broken_link"] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["incoming", "out", "out-private"]
     names = [p.name for p in (tmp_path / "out").rglob("*")]
     assert all(".." not in name and "passwd" not in name for name in names)

@@ -76,14 +76,18 @@ def _one_uid(copies: list[Row], known: str | None, result: Sorted) -> None:
 def is_short(row: Mapping[str, Any]) -> bool:
     """Tell whether a file ends before its pixels do."""
     offset, length = row.get("pixel_offset") or -1, row.get("pixel_length") or 0
-    deflated = str(row.get("transfer_syntax")).endswith(".1.99")
-    return offset >= 0 and length > 0 and not deflated and row["bytes"] < offset + length
+    return offset >= 0 and length > 0 and not _deflated(row) and row["bytes"] < offset + length
+
+
+def _deflated(row: Mapping[str, Any]) -> bool:
+    # its offsets count from the start of what was inflated
+    return str(row.get("transfer_syntax")).endswith(".1.99")
 
 
 def pixel_digest(row: Mapping[str, Any]) -> str:
     """Return the digest of what follows the header of a file; empty where it cannot be read."""
     digest = hashlib.sha256()
-    start = max(row.get("pixel_offset") or 0, 0)
+    start = 0 if _deflated(row) else max(row.get("pixel_offset") or 0, 0)
     try:
         if row["member"]:
             digest.update(read_member(row["path"], row["member"])[start:])

@@ -152,6 +152,8 @@ def _inflated(data: bytes) -> Callable[[int], bytes]:
         content = engine.decompress(data, _MAX_INFLATED)
     except zlib.error as error:
         raise HeaderError("deflate_error") from error
+    if not engine.eof and len(content) < _MAX_INFLATED:
+        raise HeaderError("deflate_truncated")
     taken = 0
 
     def read(count: int) -> bytes:

@@ -46,6 +46,7 @@ _REMEDIES = {
     "study_of_two_patients": "one study under two identifiers: ask the center",
     "not_dicom": "no DICOM: expected for notes and spreadsheets",
     "header_truncated": "cut off in the header: send the file again",
+    "deflate_truncated": "cut off in the compressed part: send the file again",
     "empty_file": "nothing is in it: send the file again",
     "volumes_share_times": "labels and controls of one time: expected in ASL",
     "injection_between_vfa_and_dce": "T1 before an injection that DCE came after: no DCE maps",
