@@ -147,6 +147,22 @@ def test_two_measured_sources_that_disagree_fail_closed():
     assert found.disagreement >= 6.0
 
 
+def test_times_of_frames_that_contradict_a_rising_count_are_refused():
+    """The order of volumes follows another element than the clock: one of them is wrong."""
+    rising = [2.0 * n for n in range(8)]
+    swapped = [0.0, 2.0, 6.0, 4.0, *rising[4:]]
+    repeated = [0.0, 2.0, 4.0, 4.0, *rising[4:]]
+    assert resolve(enhanced(rising, dynamic_start=lambda v: 2.0 * v)).evaluable
+    for wrong in (swapped, rising[::-1], repeated):
+        found = resolve(enhanced(wrong, dynamic_start=lambda v: 2.0 * v))
+        assert (found.evaluable, found.reason) == (False, "sources_disagree")
+        alone = resolve(enhanced(wrong))
+        assert (alone.evaluable, alone.reason) == (False, "times_not_rising")
+    # a clock of whole seconds repeats where frames are shorter, and contradicts nothing
+    coarse = [float(int(0.6 * n)) for n in range(8)]
+    assert resolve(enhanced(coarse, dynamic_start=lambda v: 0.6 * v)).evaluable
+
+
 def test_whole_seconds_do_not_count_as_disagreement():
     rows = ge([2.004 * n for n in range(8)], per_slice=0.0)
     for item in rows:

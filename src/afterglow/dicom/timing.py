@@ -21,6 +21,7 @@ _HALF_DAY, _DAY = 43200.0, 86400.0
 # s between volumes of a head; other units lead outside
 _PLAUSIBLE = (0.05, 600.0)
 _CLOCK_SOURCES = frozenset({"acquisition_time"})
+_OF_FRAMES = ("frame_acquisition_datetime", "temporal_offset")
 # asked only where nothing better tells the time: their zero and their dummies differ by software
 _WEAK = frozenset(
     {"siemens_since_start", "trigger_delay", "frame_reference_time", "frame_reference_datetime"}
@@ -133,6 +134,8 @@ def resolve(rows: Any, volumes: Volumes | None = None) -> FrameTimes:
     step = float(np.median(np.diff(seconds)))
     if not reason and step > 0 and not _PLAUSIBLE[0] <= step <= _PLAUSIBLE[1]:
         reason = "times_implausible"
+    if not reason and _frames_contradict(seconds, measured, volumes):
+        reason = "sources_disagree"
     if not np.all(np.diff(seconds) > 0):
         reason = "volumes_share_times"
     disagreement = round(max(differences.values()), 6) if differences else None
@@ -215,6 +218,26 @@ def _nominal(rows: Sequence[Row], count: int) -> NDArray[np.float64]:
     if duration and rows[0].get("acquisition_type") == "3D":
         step = float(duration) / max(rows[0].get("n_temporal") or count, count)
     return np.round(np.arange(count) * step, 6)
+
+
+def _frames_contradict(
+    seconds: NDArray[np.float64], measured: Mapping[str, Any], volumes: Volumes
+) -> bool:
+    """Tell whether times of frames that fall or repeat speak against those that were chosen.
+
+    An enhanced object states the time of each frame; a source that merely counts volumes must not
+    take its place where the two contradict.
+    """
+    for name in _OF_FRAMES:
+        starts = [_start(volume, name) for volume in volumes.complete]
+        known = np.array([value for value in starts if value is not None])
+        if name in measured or len(known) < len(starts) or np.unique(known).size < 2:
+            continue
+        coarse = 1.05 if np.all(known == np.round(known)) else 0.01
+        allowed = max(0.25 * float(np.median(np.diff(seconds))), coarse)
+        if float(np.max(np.abs(known - known[0] - seconds))) > allowed:
+            return True
+    return False
 
 
 def _clash(
