@@ -395,3 +395,14 @@ def test_flip_angles_at_different_receive_gains_are_doubted(tmp_path):
     assert [(s["doubts"], s["receive_gains"]) for s in same] == 3 * [([], [[11, 15]])]
     for series in gained(tmp_path / "other", (11, 11, 13)):
         assert series["doubts"] == ["receive_gains_differ (R1/R2 11/15, 13/15)"]
+
+
+def test_three_planes_of_one_series_lack_no_slices(tmp_path):
+    for number, path in enumerate(write_series(tmp_path, replace(T1W, n_slices=3))):
+        dataset = pydicom.dcmread(path)
+        cosines = ([1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1])
+        dataset.ImageOrientationPatient = cosines[number]
+        dataset.private_block(0x0021, "GEMS_RELA_01", create=True).add_new(0x4F, "SS", 3)
+        dataset.save_as(path)
+    found = describe(scan([tmp_path]).to_pylist())
+    assert [series["doubts"] for series in found] == [[], [], []]

@@ -36,15 +36,20 @@ def add_doubts(study: Sequence[dict[str, Any]], rows: Sequence[Row]) -> None:
         Inventory rows that their ``rows`` point into.
     """
     numbers: dict[str, list[int | None]] = defaultdict(list)
+    planes: dict[str, set[tuple[float, ...]]] = defaultdict(set)
     for series in study:
         found = [rows[n].get("instance_number") for n in series["rows"]]
         numbers[series["series_uid"]] += found
+        cosines = rows[series["rows"][0]].get("image_orientation") or ()
+        planes[series["series_uid"]].add(tuple(round(v, 2) + 0.0 for v in cosines))
     for series in study:
         own = [rows[n] for n in series["rows"]]
         volumes: Volumes = series["volumes"]
         if series["facts"]["object"] != "image" or volumes.key == "mosaic" or not volumes.complete:
             continue
-        counts = _counts(own, volumes, numbers[series["series_uid"]])
+        # what counts the slices of three planes tells nothing of one of them
+        one_plane = len(planes[series["series_uid"]]) == 1
+        counts = _counts(own, volumes, numbers[series["series_uid"]]) if one_plane else {}
         counts["series_of_same_protocol"] = _partner(series, study, rows)
         seen = volumes.n_positions
         told = [(count, name) for name, count in counts.items() if count > seen]
