@@ -20,6 +20,11 @@ def main(job: Job) -> None:
     for one in placed:
         if one.reason:
             job.warn(f"lesions of ses-{one.session} are matched to none: {one.reason}")
+    for later, earlier in corrections.contradictions():
+        job.warn(
+            f"row {later.row} of the decisions file contradicts row {earlier.row}: the later one"
+            " counts; delete the line of the one that is withdrawn"
+        )
     for row in graph["decisions"]:
         if not row["applied"]:
             job.warn(f"row {row['row']} of the decisions file names a lesion that is not there")

@@ -72,6 +72,28 @@ def test_a_decision_that_nothing_follows_from_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"decision": "not_same_as v1/1"}),
+        ({}, {"session": "v1", "target": "lesion/1", "decision": "not_same_as v2/2"}),
+        ({}, {"decision": "new"}),
+        ({"decision": "new"}, {"decision": "same_as v1/3"}),
+    ],
+)
+def test_a_decision_against_an_earlier_one_is_refused(
+    tmp_path: Path, first: dict[str, str], second: dict[str, str]
+) -> None:
+    path = tmp_path / "decisions.csv"
+    append_decision(path, {**ROW, "subject": "s2"})
+    append_decision(path, {**ROW, **first})
+    before = path.read_bytes()
+    with pytest.raises(AfterglowError, match=r"row 2 .* ses-v2 lesion/2 .*to withdraw row 2"):
+        append_decision(path, {**ROW, **second})
+    assert path.read_bytes() == before
+    append_decision(path, {**ROW, "decision": "not_same_as v1/7"})
+
+
 def test_a_file_without_the_column_is_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
     path.write_text("subject,session,target,decision\n")

@@ -185,6 +185,10 @@ def test_corrections_are_honoured_and_recorded(tmp_path):
     assert found.ids["b", 1] == "L003"
     assert found.graph.states["b", 1] == "new"
     assert [applied for _, applied in new.applied(found.ids)] == [True, False]
+    assert not new.contradictions()
+    both = corrections(tmp_path, "x1,b,lesion/1,new", "x1,b,lesion/1,same_as a/1")
+    assert [(late.row, early.row) for late, early in both.contradictions()] == [(2, 1)]
+    assert identify(scans, ["a", "b"], corrections=both).ids["b", 1] == "L001", "the later counts"
     apart = corrections(tmp_path, "x1,b,lesion/1,not_same_as a/1")
     assert identify(scans, ["a", "b"], corrections=apart).ids["b", 1] != "L001"
 

@@ -263,6 +263,15 @@ def test_a_change_that_counts_other_lesions_in_says_so():
     assert "they merged" not in Outline(story()).plain
 
 
+def test_what_a_person_decided_is_told_with_rater_and_reason():
+    content = tables()
+    content["lesions"][0] |= {"decision": "same_as s1/1 (reader-1: same <place>)"}
+    (facts,) = lesion_facts(content, {}).values()
+    text = Outline(lesion_page(facts, study="x", titles={}, repeatability={}, ranges={})).plain
+    assert "ses-s2 same_as s1/1 (reader-1: same <place>)" in text
+    assert "decided by a person" not in Outline(story()).plain
+
+
 def test_the_dose_is_that_of_the_last_session():
     content = tables()
     content["lesions"][0] |= {"prescribed_dose": 20.0, "dose_d98": 19.25}

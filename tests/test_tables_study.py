@@ -13,9 +13,22 @@ from afterglow.tables.rows import arrow_schema
 from tables_study import LESIONS, make_study, run_all
 
 
+def decided(root):
+    """Give a study a decisions file."""
+    with (root / "study.yaml").open("a") as stream:
+        stream.write("decisions: decisions.csv\n")
+    (root / "decisions.csv").write_text(
+        "subject,session,target,decision,file,rater,date,reason\n"
+        "s1,20190701,lesion/2,not_same_as 20190401/1,,reader-1,20201213,elsewhere\n"
+        "s1,20190701,lesion/2,new,,reader-1,20201213,\n"
+        "s1,20190701,lesion/9,new,,reader-1,20201213,no such label\n"
+    )
+    return root
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    root = make_study(tmp_path_factory.mktemp("study"))
+    root = decided(make_study(tmp_path_factory.mktemp("study")))
     states = run_all(root)
     return root / "out", states
 
@@ -58,6 +71,11 @@ def test_lesions_keep_their_ids_although_their_labels_changed(tables):
     }
     assert states["20190701", "L001"] == "resolved"
     assert states["20190701", "L003"] == "new"
+
+
+def test_a_decision_is_told_with_rater_and_reason(study, tables):
+    told = {r["lesion_id"]: r["decision"] for r in rows(tables, "lesions") if r["decision"]}
+    assert told == {"L003": "not_same_as 20190401/1 (reader-1: elsewhere); new (reader-1)"}
 
 
 def test_volumes_changes_and_responses(tables):
@@ -160,7 +178,7 @@ def test_a_new_scan_changes_measurement_rows_of_that_session_only(study, tables,
 
 def test_same_rows_give_the_same_bytes(study, tmp_path):
     out, _ = study
-    other = make_study(tmp_path)
+    other = decided(make_study(tmp_path))
     run_all(other)
     for path in sorted((out / "tables").iterdir()):
         twin = other / "out" / "tables" / path.name

@@ -25,12 +25,34 @@ _OTHER = re.compile(r"^(same_as|not_same_as)\s+(?:ses-)?([0-9A-Za-z]+)/(\d+)$")
 
 @dataclass(frozen=True)
 class Correction:
-    """One decision: what is said of ``node``, and of which other lesion; ``row`` counts from 1."""
+    """One decision: what is said of ``node``, and of which other lesion; ``row`` counts from 1.
+
+    ``rater`` and ``reason`` are as written: who decided, and why.
+    """
 
     node: Node
     verdict: Verdict
     other: Node | None
     row: int
+    rater: str = ""
+    reason: str = ""
+
+    def contradicts(self, earlier: Correction) -> bool:
+        """Tell whether this row and an earlier one cannot both be true.
+
+        Examples
+        --------
+        >>> same = Correction(("b", 1), "same_as", ("a", 2), 1)
+        >>> Correction(("a", 2), "not_same_as", ("b", 1), 2).contradicts(same)
+        True
+        >>> Correction(("b", 1), "same_as", ("a", 1), 2).contradicts(same)
+        False
+        """
+        verdicts = {self.verdict, earlier.verdict}
+        if "new" in verdicts:
+            return self.node == earlier.node and verdicts == {"new", "same_as"}
+        pairs = {self.node, self.other}, {earlier.node, earlier.other}
+        return pairs[0] == pairs[1] and len(verdicts) == 2
 
 
 def read_corrections(path: Path | None, subject: str) -> list[Correction]:
@@ -69,8 +91,9 @@ def _parsed(row: Mapping[str, str], number: int) -> tuple[str, Correction | None
     if target is None:
         return subject, None
     node = (plain["session"].removeprefix("ses-"), int(target.group(1)))
+    told = plain.get("rater", ""), plain.get("reason", "")
     if plain["decision"] == "new":
-        return subject, Correction(node, "new", None, number)
+        return subject, Correction(node, "new", None, number, *told)
     other = _OTHER.match(plain["decision"])
     if other is None:
         raise AfterglowError(
@@ -79,7 +102,8 @@ def _parsed(row: Mapping[str, str], number: int) -> tuple[str, Correction | None
             expected="same_as SESSION/LABEL, not_same_as SESSION/LABEL, or new",
         )
     verdict: Verdict = "same_as" if other.group(1) == "same_as" else "not_same_as"
-    return subject, Correction(node, verdict, (other.group(2), int(other.group(3))), number)
+    pair = (other.group(2), int(other.group(3)))
+    return subject, Correction(node, verdict, pair, number, *told)
 
 
 @dataclass(frozen=True)
@@ -102,6 +126,15 @@ class Corrections:
             elif any((own, node) in pair for own in nodes):
                 answer = row.verdict == "same_as"
         return answer
+
+    def contradictions(self) -> list[tuple[Correction, Correction]]:
+        """Return each row that contradicts an earlier one, with that one."""
+        return [
+            (row, earlier)
+            for place, row in enumerate(self.rows)
+            for earlier in self.rows[:place]
+            if row.contradicts(earlier)
+        ]
 
     def applied(self, nodes: Iterable[Node]) -> list[tuple[Correction, bool]]:
         """Return each correction and whether all lesions it names are there."""

@@ -28,7 +28,8 @@ def append_decision(path: Path, row: Mapping[str, str]) -> None:
     ------
     AfterglowError
         The file lacks a column that the row fills, or no stage would understand the row: a
-        decision that nothing follows from is refused. The file is left as it was.
+        decision that nothing follows from is refused; or an earlier row decides the opposite. The
+        file is left as it was.
     """
     before = path.read_bytes().decode("utf-8") if path.exists() else ""
     columns = _columns(before) or COLUMNS
@@ -62,10 +63,21 @@ def _line(values: list[str] | tuple[str, ...]) -> str:
 
 
 def _understood(draft: Path, path: Path, row: Mapping[str, str]) -> None:
-    """Refuse a row that is no correction of its subject's lesions."""
+    """Refuse a row that is no correction of its subject's lesions, or contradicts one."""
     before = read_corrections(path, row["subject"]) if path.exists() else []
-    if len(read_corrections(draft, row["subject"])) != len(before) + 1:
+    now = read_corrections(draft, row["subject"])
+    if len(now) != len(before) + 1:
         raise AfterglowError(
             f"no stage understands a decision on `{row['target']}`",
             expected="lesion/LABEL, the lesion's number in its session",
         )
+    for earlier in before:
+        if now[-1].contradicts(earlier):
+            other = " {}/{}".format(*earlier.other) if earlier.other else ""
+            raise AfterglowError(
+                f"row {earlier.row} below the header already decides the opposite: "
+                f"ses-{earlier.node[0]} lesion/{earlier.node[1]} {earlier.verdict}{other}",
+                where=path.name,
+                expected="rows that can all be true",
+                remedy=f"to withdraw row {earlier.row}, delete its line, then decide again",
+            )

@@ -116,6 +116,8 @@ def graph_of(
             "decision": row.verdict,
             "other": list(row.other) if row.other else None,
             "applied": applied,
+            "rater": row.rater,
+            "reason": row.reason,
         }
         for row, applied in corrections.applied(identity.ids)
     ]

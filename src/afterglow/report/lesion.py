@@ -80,6 +80,9 @@ def lesion_page(
         charts=lesion_charts(facts, times, axis, repeatability, intervals(facts.therapies, shift)),
         bands=_band_notes(repeatability),
         visits=_visits(facts),
+        decisions=[
+            [f"ses-{v['session']}", v["decision"]] for v in facts.visits if v.get("decision")
+        ],
         pictures=_pictures(facts, ranges),
         extent=(facts.slices or {}).get("extent"),
         pixels=pixels,

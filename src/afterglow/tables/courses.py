@@ -122,6 +122,7 @@ def add_identity(
         row.update((masks or {}).get(place, {}))
         key = (row["subject"], row["lesion_id"])
         row["same_as"] = identities.same_as.get(key)
+        row["decision"] = identities.decisions.get(place)
         row["first_session"] = identities.first.get(key)
 
 

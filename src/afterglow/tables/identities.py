@@ -24,6 +24,7 @@ class Identities:
     first: dict[tuple[str, str], str] = field(default_factory=dict)
     edges: list[dict[str, Any]] = field(default_factory=list)
     dose: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
+    decisions: dict[tuple[str, str, int], str] = field(default_factory=dict)
 
     def lesion_id(self, subject: str, session: str, label: int) -> str:
         """Return the id of a label; where identity has no result, a name that cannot be one."""
@@ -53,8 +54,21 @@ def _take(found: Identities, subject: str, graph: Mapping[str, Any]) -> None:
     for name, other in graph["same_as"]:
         found.same_as[subject, name] = other
     _take_dose(found, subject, graph)
+    _take_decisions(found, subject, graph)
     for lesion in graph["lesions"]:
         found.first[subject, lesion["lesion_id"]] = lesion["first_session"]
+
+
+def _take_decisions(found: Identities, subject: str, graph: Mapping[str, Any]) -> None:
+    """Take what a person decided of each lesion as one text: what, by whom and why."""
+    for row in graph.get("decisions") or []:
+        if not row["applied"]:
+            continue
+        other = " {}/{}".format(*row["other"]) if row["other"] else ""
+        why = ": ".join(part for part in (row.get("rater"), row.get("reason")) if part)
+        text = f"{row['decision']}{other}" + (f" ({why})" if why else "")
+        key = (subject, row["session"], int(row["label"]))
+        found.decisions[key] = "; ".join(p for p in (found.decisions.get(key), text) if p)
 
 
 _DOSE = {

@@ -36,6 +36,11 @@ class LesionRow(Row):
     )
     same_as: str | None = column("Id of the lesion this one was found to be.", source="identity")
     first_session: str | None = column("First session of the lesion.", source="identity")
+    decision: str | None = column(
+        "What a person decided of it in the decisions file, with rater and reason as written there;"
+        " absent where the tracking stands as it is.",
+        source="identity",
+    )
     days_from_srs: float | None = column(
         "Days since the first radiosurgery of the lesion, else of the subject; negative before.",
         unit="d",
