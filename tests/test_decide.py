@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from afterglow.cli.app import app
 from afterglow.config import load_study
 from afterglow.dicom.index import build_index
+from afterglow.dicom.pinning import pin_reference
 from afterglow.errors import AfterglowError
 from afterglow.lesions.corrections import read_corrections
 from afterglow.lesions.decisions import append_decision
@@ -128,8 +129,8 @@ def test_decide_says_what_the_decision_makes_run(study: FakeStudy) -> None:
     assert "no session 20200101 of subject s1" in str(refused.exception)
 
 
-@pytest.mark.usefixtures("study")
-def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
+def three_sessions(tmp_path: Path) -> Path:
+    """Write a study of one subject whose third session has no T1-weighted series."""
     folder = tmp_path / "incoming"
     for number, date in enumerate(("20190304", "20190801", "20200101"), start=1):
         small = [replace(DSC, times=[1.5 * n for n in range(20)], n_slices=2)]
@@ -138,6 +139,12 @@ def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
     center = {"name": "north", "dicom": ["incoming"]}
     study_file = tmp_path / "study.yaml"
     study_file.write_text(yaml.safe_dump({"study": "t", "out": "out", "centers": [center]}))
+    return study_file
+
+
+@pytest.mark.usefixtures("study")
+def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
+    study_file = three_sessions(tmp_path)
     study = load_study(study_file)
     plan = {row["arrival"]: row for row in build_index(study).plan}
     assert plan[1]["is_reference"]
@@ -148,13 +155,33 @@ def test_a_reference_that_a_person_chose_stays(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*words, second, "--json"])
     told = json.loads(done.stdout)
     assert (told["old"], told["new"]) == (plan[1]["session"], second)
-    write_study(folder / "late", small, date="20200301", study=4)
+    assert build_index(study).unchanged
+    small = [replace(DSC, times=[1.5 * n for n in range(20)], n_slices=2)]
+    write_study(tmp_path / "incoming" / "late", small, date="20200301", study=4)
     for rows in (pq.read_table(study.out / "index/plan.parquet").to_pylist(),
                  build_index(study).plan):  # fmt: skip
         assert {row["reference_session"] for row in rows} == {second}
         assert [row["session"] for row in rows if row["is_reference"]] == [second]
     first = load_dag(study).of("anat", subject, plan[1]["session"])
     assert ("anat", subject, second) in first.upstream
+
+
+@pytest.mark.usefixtures("study")
+def test_a_choice_cut_off_before_the_plan_is_planned_by_the_next_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(three_sessions(tmp_path))
+    plan = {row["arrival"]: row for row in build_index(study).plan}
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("afterglow.dicom.pinning.write_table", cut)
+        with pytest.raises(KeyboardInterrupt):
+            pin_reference(study, plan[2]["subject"], plan[2]["session"])
+    again = build_index(study)
+    assert {row["reference_session"] for row in again.plan} == {plan[2]["session"]}
 
 
 def test_a_label_that_no_mask_has_is_refused_with_those_it_has(study: FakeStudy) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from afterglow.config import Study
 from afterglow.dicom.crosswalk import Crosswalk
-from afterglow.dicom.deidentify import load_secret, private_folder
-from afterglow.dicom.index import PLAN, write_table
+from afterglow.dicom.deidentify import load_secret, private_folder, write_private
+from afterglow.dicom.index import PLAN, REMEMBERED, write_table
 from afterglow.errors import AfterglowError
 
 _ANATOMICAL = {"T1w", "T1w_ce"}
@@ -46,11 +50,27 @@ def pin_reference(study: Study, subject: str, session: str) -> str:
             remedy="`afterglow status STUDY` lists sessions; a reference has a T1-weighted series",
         )
     before = str(own[0]["reference_session"])
-    crosswalk = Crosswalk(private_folder(study) / "crosswalk.json", load_secret(study))
+    private = private_folder(study)
+    crosswalk = Crosswalk(private / "crosswalk.json", load_secret(study))
     entry = next(e for e in crosswalk.subjects.values() if e["label"] == subject)
     entry["reference"] = session
-    crosswalk.save()
     for row in own:
         row |= {"reference_session": session, "is_reference": row["session"] == session}
-    write_table(path, rows, PLAN)
+    with _index_forgotten(private / REMEMBERED):
+        crosswalk.save()
+        write_table(path, rows, PLAN)
     return before
+
+
+@contextmanager
+def _index_forgotten(remembered: Path) -> Iterator[None]:
+    """Withhold the memory of the last index until register and plan agree again.
+
+    A plan that was not reached would pass for the register's until some scan arrives, which would
+    then change the reference on its own; without the memory the next index follows the register.
+    """
+    last = json.loads(remembered.read_text(encoding="utf-8")) if remembered.exists() else None
+    remembered.unlink(missing_ok=True)
+    yield
+    if last is not None:
+        write_private(remembered, last)
