@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -171,6 +172,31 @@ def test_the_command_writes_beside_the_table_unless_told(files, monkeypatch, cap
     assert "features-classified" in capsys.readouterr().out
     with pytest.raises(AfterglowError, match="either validated against labels or given"):
         standalone.classify(folder / "features.parquet")
+
+
+def test_a_run_without_a_model_leaves_none_of_an_earlier_run(files, tmp_path):
+    from afterglow.cli import standalone
+
+    folder, rows, _, _ = files
+    out = shutil.copytree(folder / "out", tmp_path / "out")
+    (out / "model" / "notes.txt").write_text("a person's own")
+    assert (out / "model" / "model.skops").exists()
+    assert (out / "journal" / "models.csv").exists()
+    few = write(tmp_path / "f.csv", rows[:6])
+    standalone.classify(few, outcomes=folder / "outcomes.csv", out=out)
+    found = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    fresh = tmp_path / "fresh"
+    standalone.classify(few, outcomes=folder / "outcomes.csv", out=fresh)
+    alone = {str(p.relative_to(fresh)) for p in fresh.rglob("*") if p.is_file()}
+    assert found == alone | {"model/notes.txt"}
+
+
+def test_a_card_without_its_model_is_no_model(files, tmp_path):
+    folder, _, _, _ = files
+    model = shutil.copytree(folder / "out" / "model", tmp_path / "model")
+    (model / "model.skops").unlink()
+    with pytest.raises(AfterglowError, match="a card but no file"):
+        apply_model(model, folder / "features.csv")
 
 
 def test_a_wide_table_of_a_study_is_read_as_it_is(tmp_path):

@@ -186,7 +186,7 @@ def classify(
     model: Annotated[Path | None, typer.Option(help="Folder of a saved model to apply.")] = None,
 ) -> None:
     """Validate models on a plain feature table, or apply a saved one inside its domain."""
-    from afterglow.cohort.classify import apply_model, classify_table
+    from afterglow.cohort.classify import apply_model, classify_table, forget_optional
 
     if (outcomes is None) == (model is None):
         raise AfterglowError(
@@ -197,6 +197,7 @@ def classify(
     if outcomes is not None:
         with _whole(out) as draft:
             classify_table(features, outcomes, draft, say=_say)
+            forget_optional(out)
         sys.stdout.write(f"results: {out}\n")
     elif model is not None:
         text = json.dumps(apply_model(model, features), indent=1, default=str) + "\n"

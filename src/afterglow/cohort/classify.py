@@ -56,9 +56,24 @@ def classify_table(
     design = to_design(rows, read_outcomes(outcomes, settings.mixed))
     say(f"{design.y.size} labelled lesions of {design.n_patients} patients, {len(rows)} rows")
     found = validate(design, settings, say)
+    forget_optional(out)
     write_validation(found, out, out / "journal")
     save_model(found, settings, out / "model")
     return found
+
+
+def forget_optional(out: Path) -> None:
+    """Remove from a folder of results what not every classification writes.
+
+    A model and journal tables of an earlier run would otherwise pass for those of the next. The
+    card goes first: a model without a card is none.
+    """
+    from afterglow.cohort.outputs import sheets
+
+    nothing = Analysis(rules=[], predictions=[], performance=[], validation={}, flow=[])
+    journal = [f"journal/{name}.{kind}" for name in sheets(nothing) for kind in ("csv", "tex")]
+    for name in (f"model/{CARD_FILE}", f"model/{MODEL_FILE}", *journal):
+        (out / name).unlink(missing_ok=True)
 
 
 def apply_model(folder: Path, path: Path) -> list[dict[str, Any]]:
@@ -169,6 +184,13 @@ def _explain(fitted: Fitted, x: NDArray[np.float64], center: NDArray[np.str_]) -
 def _load(path: Path) -> Any:
     import skops.io
 
+    if not path.exists():
+        raise AfterglowError(
+            "the model has a card but no file",
+            where=path.parent.name,
+            expected=path.name,
+            remedy="`afterglow classify --outcomes` writes both",
+        )
     unknown = skops.io.get_untrusted_types(file=path)
     # skops trusts what scikit-learn ships; anything else in the file is not ours.
     foreign = [name for name in unknown if not name.startswith(("sklearn.", "numpy."))]
