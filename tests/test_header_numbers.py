@@ -406,3 +406,21 @@ def test_three_planes_of_one_series_lack_no_slices(tmp_path):
         dataset.save_as(path)
     found = describe(scan([tmp_path]).to_pylist())
     assert [series["doubts"] for series in found] == [[], [], []]
+
+
+def test_images_of_magnitude_and_phase_are_counted_together(tmp_path):
+    counted = replace(T1W, options={"ImagesInAcquisition": 48})
+    paths = write_series(tmp_path / "M", counted)
+    (tmp_path / "P").mkdir()
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID += ".1"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "P"]
+        dataset.InstanceNumber += 24
+        dataset.save_as(tmp_path / "P" / path.name)
+    assert doubts_of(tmp_path) == {}
+    for folder in ("M", "P"):
+        without(sorted((tmp_path / folder).iterdir()), range(20, 24))
+    for series in describe(scan([tmp_path]).to_pylist()):
+        assert series["doubts"] == ["slices_may_be_missing (20 of 24 by images_in_acquisition)"]

@@ -65,7 +65,7 @@ def _counts(rows: Sequence[Row], volumes: Volumes, numbers: Sequence[int | None]
         return {"stack_position": _stack(row)}
     return {
         "vendor_count": row.get("ge_slices") or row.get("philips_slices") or 0,
-        "images_in_acquisition": _by_images(rows, volumes),
+        "images_in_acquisition": _by_images(rows, volumes, len(numbers)),
         "instance_number": _by_numbers(rows, volumes, numbers),
     }
 
@@ -75,29 +75,26 @@ def _stack(row: Row) -> int:
     return max(places)
 
 
-def _by_images(rows: Sequence[Row], volumes: Volumes) -> int:
+def _by_images(rows: Sequence[Row], volumes: Volumes, present: int) -> int:
     """Return the slices per volume that the number of images says; 0 where it says nothing.
 
-    Vendors count the images of a volume, of a series, or of all its echoes alike.
+    Vendors count the images of a volume, of a series, or of all its echoes and components alike;
+    ``present`` is how many of the whole series are here.
     """
-    declared = rows[0].get("images_in_acquisition") or 0
-    seen, instances = volumes.n_positions, len(rows)
+    declared, seen = rows[0].get("images_in_acquisition") or 0, volumes.n_positions
     if declared <= seen or any(r.get("images_in_acquisition") != declared for r in rows):
         return 0
-    if volumes.n_volumes + len(volumes.incomplete) < 2:
-        return _shared(declared, volumes.n_volumes * max(len(volumes.echo_times), 1), instances)
-    if declared % seen:
-        return declared if declared < 2 * seen else _per_volume(rows, volumes, declared)
-    return _per_volume(rows, volumes, declared)
-
-
-def _per_volume(rows: Sequence[Row], volumes: Volumes, declared: int) -> int:
+    if len(volumes.complete) + len(volumes.incomplete) < 2:
+        return _shared(declared, max(round(present / seen), 1), present)
+    if declared % seen and declared < 2 * seen:
+        return declared
     count = rows[0].get("n_temporal") or 0
-    return _shared(declared, count * max(len(volumes.echo_times), 1), len(rows)) if count > 1 else 0
+    parts = count * max(len(volumes.echo_times), 1) * round(present / len(rows))
+    return _shared(declared, parts, present) if count > 1 else 0
 
 
-def _shared(declared: int, parts: int, instances: int) -> int:
-    return declared // parts if parts and declared > instances and declared % parts == 0 else 0
+def _shared(declared: int, parts: int, present: int) -> int:
+    return declared // parts if declared > present and declared % parts == 0 else 0
 
 
 def _by_numbers(rows: Sequence[Row], volumes: Volumes, numbers: Sequence[int | None]) -> int:
