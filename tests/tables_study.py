@@ -60,6 +60,9 @@ def make_study(root: Path, sessions=tuple(LESIONS)) -> Path:
     return root
 
 
+DOUBT = "T1w_run-1: slices_may_be_missing (88 of 176 by instance_number)"
+
+
 def _plan_row(subject, session, rows):
     first = not any(row["subject"] == subject for row in rows)
     return {
@@ -100,7 +103,7 @@ def _session(out, subject, session):
     anat["dsc"] = _tissues(out, f"{stem}_dsc", inside, dsc)
     anat["dce"] = None
     dsc_summary = _dsc(out, stem, inside, dsc, LESIONS[subject, session])
-    bids = {"series": {}, "mask": mask, "reference": "T1w"}
+    bids = {"series": {}, "mask": mask, "reference": "T1w", "doubts": [DOUBT]}
     return {
         ("bids", subject, session): bids,
         ("anat", subject, session): anat,
@@ -127,7 +130,10 @@ def _dsc(out, stem, points, matrix, lesions):
     save_nifti(cbv, matrix, out / f"{stem}_cbv.nii.gz")
     save_nifti(evaluable, matrix, out / f"{stem}_ok.nii.gz")
     entry = {"units": "a.u.", "model": "bsw", "kind": "map", "evaluable": f"{stem}_ok.nii.gz"}
-    return {"maps": {"CBV": {"path": f"{stem}_cbv.nii.gz", **entry}}, "domain": {"preload": "none"}}
+    return {
+        "maps": {"CBV": {"path": f"{stem}_cbv.nii.gz", **entry}},
+        "domain": {"preload": "none", "dose_source": "center"},
+    }
 
 
 def run_stage(root: Path, name: str, subject=None, session=None, upstream=None, key=None) -> State:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import zipfile
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -25,10 +27,14 @@ from afterglow.config import Study
 from afterglow.config.center import CenterConfig
 from afterglow.dicom import inventory
 from afterglow.dicom.conflicts import sort_out
+from afterglow.dicom.convert import convert
 from afterglow.dicom.header import read_header
 from afterglow.dicom.index import build_index
 from afterglow.dicom.instance import describe
 from afterglow.dicom.inventory import scan
+from afterglow.dicom.manifest import file_hash, series_entry
+from afterglow.dicom.series import describe as series_of
+from afterglow.dicom.sessions import source_entry
 from afterglow.dicom.tags import TAGS, WANTED, decode
 from afterglow.dicom.timing import resolve
 from ingest_dicom import DSC, T1W, Person, write_series, write_study
@@ -215,3 +221,36 @@ def test_a_rescan_of_a_hundred_thousand_files_reads_none_again(tmp_path, monkeyp
     assert len(first) == 100_000
     monkeypatch.setattr(inventory, "_read_all", lambda *_: pytest.fail("a file is read again"))
     assert scan([tmp_path / "incoming"], cache).equals(first)
+
+
+class Plain:
+    """Stands for the key of a study."""
+
+    def hash(self, _kind, text, _length=12):
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def converted(folder):
+    rows = scan([folder]).to_pylist()
+    (series,) = series_of(rows)
+    own = [rows[number] for number in series["rows"]]
+    entry = series_entry(1, series, own, Plain(), {})
+    sources = {file_hash(Plain(), row): source_entry(row) for row in own}
+    return series, convert(entry, sources, "north").array
+
+
+def test_every_encoding_gives_the_same_times_and_values(tmp_path):
+    paths = write_series(tmp_path / "plain", replace(DSC, times=[1.5 * n for n in range(6)]))
+    known, values = converted(tmp_path / "plain")
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
+        folder = tmp_path / syntax.keyword
+        folder.mkdir()
+        for path in paths:
+            dataset = pydicom.dcmread(path)
+            if syntax == ExplicitVRBigEndian:
+                swapped = np.frombuffer(dataset.PixelData, "<u2").astype(">u2")
+                dataset.PixelData = swapped.tobytes()
+            (folder / path.name).write_bytes(encoded(dataset, syntax))
+        found, array = converted(folder)
+        assert (found["frame_times"], found["doubts"]) == (known["frame_times"], [])
+        assert np.array_equal(array, values)

@@ -10,7 +10,7 @@ import pytest
 from afterglow.tables.digest import content_digest
 from afterglow.tables.models import FeatureRow, LesionRow
 from afterglow.tables.rows import arrow_schema
-from tables_study import LESIONS, make_study, run_all
+from tables_study import DOUBT, LESIONS, make_study, run_all
 
 
 def decided(root):
@@ -95,6 +95,7 @@ def test_volumes_changes_and_responses(tables):
     assert "new_lesion" in sessions["20190701"]["patient_rano_bm_facts"]
     assert "steroids" in sessions["20190701"]["patient_rano_bm_facts"]
     assert sessions["20190401"]["days_from_first"] == 90
+    assert sessions["20190401"]["series_doubts"] == DOUBT
 
 
 def test_relative_cbv_against_truth(tables):
