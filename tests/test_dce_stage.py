@@ -206,6 +206,23 @@ def test_an_earlier_injection_rules_out_assumed_and_native_t1(session):
     assert found.summary["aif"]["t1_source"] == "measured in the arterial voxels"
 
 
+def test_a_population_input_tells_of_a_dose_that_may_be_a_total(session):
+    folder = session[0]
+    facts = {**read_json(folder / "dce.json"), "ContrastBolusDose": 0.1}
+    write_json(folder / "dce.json", {**facts, "InjectionsOfSameVolume": 2})
+
+    def said(dose):
+        center = CenterConfig(name="north", dicom=["x"], dose=dose)
+        found = run(session, config=DCEConfig(aif="parker"), center=center)
+        domain = found.summary["domain"]
+        doubts = [w for w in found.warnings if "each of 2 injections" in w]
+        return domain["dose"], domain["dose_source"], len(doubts)
+
+    assert said(None) == (0.1, "dicom", 1)
+    assert said(0.1) == (0.1, "dicom", 0)
+    assert said(0.05) == (0.05, "center_not_dicom", 1)
+
+
 def test_a_population_input_without_a_dose_gives_t1_and_no_kinetics(session):
     folder = session[0]
     found = run(session, config=DCEConfig(aif="parker"))

@@ -66,6 +66,18 @@ def bolus_of(sidecar: dict[str, Any], center: CenterConfig | None) -> Bolus:
     )
 
 
+def shared_volume(sidecar: dict[str, Any], center: CenterConfig | None) -> list[str]:
+    """Return the doubt where a dose may be the total of several injections and no site tells."""
+    injections, given = sidecar.get("InjectionsOfSameVolume") or 1, sidecar.get("ContrastBolusDose")
+    if injections < 2 or not given or (center and center.dose):
+        return []
+    doubt = (
+        f"each of {injections} injections states {given:g} mmol/kg: if that is their total, the "
+        f"input is {injections} times too high; `dose` of the center settles it"
+    )
+    return [doubt]
+
+
 def _total(given: float, site: float, injections: int) -> bool:
     return abs(float(given) / (injections * site) - 1.0) <= _ROUNDED
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterglow.perfusion.aif_choice import Injection
-from afterglow.perfusion.bolus import bolus_of
+from afterglow.perfusion.bolus import bolus_of, shared_volume
 from afterglow.perfusion.dce_analysis import DCEResult, analyse
 from afterglow.perfusion.dce_figure import draw
 from afterglow.perfusion.dce_inputs import DCEInputs, agent_facts, gather, sequence
@@ -105,6 +105,7 @@ def run_session(
     session = DCESession(warnings=found.warnings + result.warnings)
     if result.choice.source not in {"detected", "none"}:
         session.warnings.append(f"population input {result.choice.source}: {result.choice.rule}")
+        session.warnings.extend(shared_volume(found.sidecar, center))
     _write(session, out, f"{folder}/perf/{stem}_space-dce", found, t10, result, config, domain)
     figure = f"{folder}/figures/{stem}_desc-dce_perfusion.png"
     draw(out(figure), result, found.time, t10.values, found.mask)
