@@ -12,6 +12,7 @@ from afterglow.cohort.rules import load_rules
 from afterglow.config.cohort import CohortConfig
 from afterglow.config.report import SessionReportConfig
 from afterglow.errors import AfterglowError
+from afterglow.provenance.job import State
 from afterglow.report.accuracy import assess
 from afterglow.report.charts import Level, Line, chart, ticks
 from afterglow.report.cohort import cohort_page
@@ -151,6 +152,19 @@ def test_equal_facts_give_equal_bytes(tmp_path, pages):
         for _ in range(2)
     )
     assert one == two
+
+
+def test_units_are_written_one_way_and_the_peak_has_one(tmp_path):
+    maps = {"Ktrans": {"units": "1/min", "model": "tofts"}, "vp": {"units": "1"}}
+    maps["CBV"] = {"units": "1 (relative: area under delta R2*)"}
+    maps["PH"] = {"units": "percent of S0"}
+    arterial = {"peak": 84.4, "rule": "the found input peaks at 0.29 mM"}
+    found = {"maps": maps, "aif": arterial}
+    html = session_html(tmp_path, dce=State("dce", "k", "a", "s1", "done", summary=found))
+    text = Outline(html).plain
+    for row in ("Ktrans 1/min", "vp ratio", "CBV relative (area under delta R2*)", "PH % of S0"):
+        assert row in text
+    assert "peak, signal above baseline 84.4" in text
 
 
 def test_the_session_page_says_what_to_trust(pages):

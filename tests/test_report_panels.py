@@ -126,6 +126,18 @@ def test_a_mosaic_has_fixed_colours_and_leaves_out_what_has_a_reason(session):
     assert found == {0, *levels(np.array([1.0, 3.0]), 0.0, 4.0).tolist()}
 
 
+@pytest.mark.parametrize("part", [slice(24, None), slice(None, 16), slice(18, 20)])
+def test_no_slice_of_a_mosaic_is_empty_where_the_series_covers_a_part(session, tmp_path, part):
+    states, find = session
+    image = nib.load(tmp_path / "rcbv.nii.gz")
+    values = np.full(image.shape, np.nan, dtype=np.float32)
+    values[:, :, part] = image.get_fdata()[:, :, part]
+    nib.save(nib.Nifti1Image(values, image.affine), tmp_path / "rcbv.nii.gz")
+    (row,) = mosaics(read_head(states, find), states, find)
+    tiles = np.split(picture(row["src"]), 5, axis=1)
+    assert min(np.count_nonzero(tile) for tile in tiles) > 200
+
+
 def test_a_session_without_anatomy_has_no_pictures():
     assert read_head({}, lambda name: name) is None
 

@@ -11,7 +11,7 @@ from afterglow import __version__
 from afterglow.lesions.response import repeatability_limits
 from afterglow.report.lesion_charts import lesion_charts, time_axis
 from afterglow.report.lesion_rows import MEASURES, LesionFacts, Measure, Row
-from afterglow.report.render import known, number, page, words
+from afterglow.report.render import known, number, page, unit, words
 from afterglow.report.rule_table import why_withheld
 from afterglow.report.therapies import axis_shift, intervals, therapy_table
 
@@ -205,7 +205,7 @@ def _rules(
             f"ses-{r['session']}",
             titles.get(r["rule_id"], r["rule_id"]),
             r["call"],
-            f"{number(r['value'])} {r['unit'] or ''}".strip(),
+            f"{number(r['value'])} {unit(r['unit']) if r['unit'] else ''}".strip(),
             cutoffs.get(r["rule_id"]) or number(r["cutoff"]),
             "; ".join(words(x) for x in r["reasons"]),
             words(r["evidence_level"]),

@@ -14,6 +14,7 @@ from afterglow.bids.images import load_nifti
 from afterglow.bids.sidecars import read_json
 from afterglow.report.planes import Plane, bright_range, outline, sample
 from afterglow.report.png import grey_png, levels, map_png, palette
+from afterglow.report.render import unit
 from afterglow.report.viewer import RANGES
 
 if TYPE_CHECKING:
@@ -172,43 +173,69 @@ def first_frame(path: Path) -> tuple[NDArray[np.float32], Matrix]:
 
 def mosaics(head: Head, states: Mapping[str, State], find: Find) -> list[dict[str, Any]]:
     """Return a row of axial slices of each main map, in colours of a fixed range."""
-    centers = _levels(head)
     rows = []
-    for name, stage in MOSAIC.items():
-        state = states.get(stage)
-        entry = (state.summary.get("maps") or {}).get(name) if state and state.done else None
-        matrix = head.transforms.get(f"{stage}_to_T1w")
-        if entry is None or matrix is None or entry.get("reason"):
+    for stage in dict.fromkeys(MOSAIC.values()):
+        shown = _shown(head, stage, states.get(stage), find)
+        if not shown:
+            continue
+        # The map with the fewest voxels decides, and all of the series show the same slices.
+        fewest = min((one.heights for one in shown), key=len)
+        low, high = (float(np.quantile(fewest, share)) for share in (0.1, 0.9))
+        wanted = np.linspace(low, high, _SLICES).tolist()
+        for one in shown:
+            strip = [one.slice_at(head.middle, height) for height in wanted]
+            pixels = levels(np.hstack(strip), *RANGES[one.name])
+            rows.append(
+                {
+                    "name": one.name,
+                    "units": one.units,
+                    "span": RANGES[one.name],
+                    "src": _uri(map_png(pixels, palette())),
+                    "alt": f"{one.name} on {_SLICES} axial slices from below to above",
+                }
+            )
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A map of a mosaic, NaN where not evaluable, and the heights (mm) at which it has values."""
+
+    name: str
+    units: str
+    values: NDArray[np.floating]
+    affine: Matrix
+    matrix: Matrix
+    heights: Matrix
+
+    def slice_at(self, middle: Matrix, height: float) -> Matrix:
+        """Return the axial slice nearest to a height that goes through a voxel with a value."""
+        nearest = self.heights[np.argmin(np.abs(self.heights - height))]
+        plane = Plane(np.array([middle[0], middle[1], nearest]), 190.0, _SMALL)
+        return sample(self.values, self.affine, self.matrix, plane, order=0)
+
+
+def _shown(head: Head, stage: str, state: State | None, find: Find) -> list[_Shown]:
+    """Return the main maps of a stage that have a value anywhere."""
+    matrix = head.transforms.get(f"{stage}_to_T1w")
+    if state is None or not state.done or matrix is None:
+        return []
+    found = []
+    maps = state.summary.get("maps") or {}
+    for name in (name for name, own in MOSAIC.items() if own == stage):
+        entry = maps.get(name)
+        if entry is None or entry.get("reason"):
             continue
         values, affine = load_nifti(find(entry["path"]))
         if entry.get("evaluable"):
             good = load_nifti(find(entry["evaluable"]))[0] > 0.5
             values = np.where(good, values, np.nan)
         way = np.asarray(matrix, dtype=np.float64)
-        strip = [sample(values, affine, way, Plane(c, 190.0, _SMALL), order=0) for c in centers]
-        pixels = levels(np.hstack(strip), *RANGES[name])
-        units = str(entry.get("units") or "").partition(" (")[0].removeprefix("1") or "ratio"
-        text = f"{name} on {len(centers)} axial slices from below to above"
-        rows.append(
-            {
-                "name": name,
-                "units": units,
-                "span": RANGES[name],
-                "src": _uri(map_png(pixels, palette())),
-                "alt": text,
-            }
-        )
-    return rows
-
-
-def _levels(head: Head) -> list[Matrix]:
-    """Return centers of axial slices that divide the brain evenly."""
-    inside = head.brain.any(axis=(0, 1))
-    found = np.flatnonzero(inside)
-    top, bottom = (head.affine[:3, :3] @ [0, 0, k] for k in (found[-1], found[0]))
-    half = abs(float(top[2] - bottom[2])) / 2
-    steps = np.linspace(-0.55, 0.6, _SLICES) * half
-    return [head.middle + np.array([0.0, 0.0, step]) for step in steps]
+        third = (way @ affine)[2]
+        heights = np.argwhere(np.isfinite(values)) @ third[:3] + third[3]
+        if heights.size:
+            found.append(_Shown(name, unit(entry.get("units")), values, affine, way, heights))
+    return found
 
 
 def _grey(

@@ -86,6 +86,22 @@ def words(value: Any) -> str:
     return DASH if value in {None, ""} else str(value).replace("_", " ")
 
 
+def unit(text: Any) -> str:
+    """Return the unit of a map as all pages write it, without what its sidecar adds in brackets.
+
+    Examples
+    --------
+    >>> unit("1/min"), unit("percent of S0"), unit("mL/100 mL/min (relative: from delta R2*)")
+    ('1/min', '% of S0', 'mL/100 mL/min')
+    >>> unit("1"), unit("1 (ratio to white matter)"), unit("1 (relative: area under delta R2*)")
+    ('ratio', 'ratio', 'relative')
+    """
+    plain, _, note = str(text or "").partition(" (")
+    if plain in {"", "1"}:
+        return "relative" if note.startswith("relative") else "ratio"
+    return plain.replace("percent", "%")
+
+
 def marked(value: Any) -> Any:
     """Return a text with what stands between backticks as code, safe to put into a page.
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from afterglow.report.render import known, words
+from afterglow.report.render import known, unit, words
 
 Row = Mapping[str, Any]
 REMEDIES = {"days_from_srs_unknown": "state the treatment in clinical.csv"}
@@ -84,7 +84,7 @@ def cutoff_text(rule: Row) -> str:
     sign = {"<=": "≤", ">=": "≥"}.get(rule["comparator"], rule["comparator"] or "")
     if rule["cutoff"] is None:
         return "none"
-    return f"{sign} {rule['cutoff']:g} {rule['unit'] if rule['unit'] != '1' else ''}".rstrip()
+    return f"{sign} {rule['cutoff']:g} {unit(rule['unit'])}"
 
 
 def _published(entry: Mapping[str, Any]) -> str:

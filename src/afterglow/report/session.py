@@ -12,7 +12,7 @@ from afterglow.config.report import SessionReportConfig
 from afterglow.provenance.job import State
 from afterglow.report.methods import methods_text
 from afterglow.report.panels import flicker_panels, mosaics, outline_panels, read_head
-from afterglow.report.render import data_uri, number, page, words
+from afterglow.report.render import data_uri, number, page, unit, words
 
 Reader = Callable[[str], Path]
 ORDER = ("bids", "anat", "dsc", "dce", "features")
@@ -48,6 +48,8 @@ _UNITS = {
     "dose": "mmol/kg",
     "flip_angle": "°",
 }
+# Vessels are looked for in curves of DSC and in the signal of DCE, before it is a concentration.
+_PEAK = {"dsc": "1/s", "dce": "signal above baseline"}
 
 
 def session_page(
@@ -227,11 +229,11 @@ def _perfusion(states: Mapping[str, State]) -> list[dict[str, Any]]:
             {
                 "name": STAGE_NAMES[name],
                 "maps": [
-                    [key, m.get("units"), m.get("model"), _voxels(m)]
+                    [key, _noted(m.get("units")), m.get("model"), _voxels(m)]
                     for key, m in sorted(maps.items())
                     if m.get("kind", "map") == "map"
                 ],
-                "aif": _plain(state.summary.get("aif") or {}),
+                "aif": _plain(state.summary.get("aif") or {}, {"peak": _PEAK[name]}),
                 "domain": _plain(state.summary.get("domain") or {}),
             }
         )
@@ -244,15 +246,22 @@ def _voxels(entry: Mapping[str, Any]) -> str:
     return "masked" if entry.get("evaluable") else "all"
 
 
-def _plain(facts: Mapping[str, Any]) -> list[list[Any]]:
+def _noted(units: Any) -> str:
+    """Return a unit with what the sidecar says of it, but for what the unit says itself."""
+    shown, note = unit(units), str(units or "").partition(" (")[2].removesuffix(")")
+    note = note.removeprefix(f"{shown}: ").removeprefix(f"{shown} ")
+    return f"{shown} ({note})" if note else shown
+
+
+def _plain(facts: Mapping[str, Any], units: Mapping[str, str] | None = None) -> list[list[Any]]:
     """Return the short facts of a mapping; paths and long lists stay in the record."""
     rows = []
     for key, value in sorted(facts.items()):
         if isinstance(value, bool):
             rows.append([words(key), "yes" if value else "no"])
         elif isinstance(value, int | float):
-            unit = _UNITS.get(key, "")
-            rows.append([f"{words(key)}, {unit}" if unit else words(key), number(value)])
+            told = {**_UNITS, **(units or {})}.get(key, "")
+            rows.append([f"{words(key)}, {told}" if told else words(key), number(value)])
         elif isinstance(value, str) and "/" not in value and key != "path":
             rows.append([words(key), value])
     return rows
@@ -274,11 +283,7 @@ def _lesions(
     by_cell = {(c["label"], c["map"], c["statistic"]): c for c in cells}
     wanted = [tuple(m.split(":", 1)) for m in settings.measures]
     units = {(c["map"], c["statistic"]): c["unit"] for c in cells}
-    head = [
-        f"{m} {words(s)}" + ("" if units[m, s] == "1" else f", {units[m, s]}")
-        for m, s in wanted
-        if (m, s) in units
-    ]
+    head = [f"{m} {words(s)}, {unit(units[m, s])}" for m, s in wanted if (m, s) in units]
     shown = [key for key in wanted if key in units]
     rows = [
         {

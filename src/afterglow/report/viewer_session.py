@@ -10,6 +10,7 @@ import numpy as np
 
 from afterglow.bids.images import load_nifti
 from afterglow.bids.sidecars import read_json
+from afterglow.report.render import unit
 from afterglow.report.viewer import RANGES, Layer, View, chosen
 from afterglow.report.volumes import anatomy_volume, crop, map_volume, outline_volume
 
@@ -115,10 +116,9 @@ def _maps(state: State | None, find: Find, matrix: NDArray[np.float64]) -> list[
         good = np.isfinite(values)
         if entry.get("evaluable"):
             good &= load_nifti(find(entry["evaluable"]))[0] > 0.5
-        units = str(entry.get("units") or "").partition(" (")[0].removeprefix("1")
         span = RANGES.get(name) or _span(values[good])
         content = map_volume(values, good, matrix @ affine, span[0])
-        layers.append(Layer(name, name, "map", units, span, content))
+        layers.append(Layer(name, name, "map", unit(entry.get("units")), span, content))
     return layers
 
 
