@@ -12,7 +12,6 @@ from afterglow.lesions.grids import Grid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ESTIMATOR = "half_level_contour"
 _SMOOTHING = 0.9  # voxels
 _STEP = 0.1  # mm
 

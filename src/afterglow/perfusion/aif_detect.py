@@ -53,8 +53,8 @@ class ArterialInput:
         Arrival of the bolus in the arterial curve (s); NaN where none was found.
     evaluable : bool
         False where no vessel was found, for the ``reason`` given.
-    venous_curve, venous_voxels
-        The same for the vein; NaN and none where no vein was found.
+    venous_voxels : array of bool, shape of the mask
+        Those of the vein; none where no vein was found.
     """
 
     curve: NDArray[np.float64]
@@ -63,7 +63,6 @@ class ArterialInput:
     arrival: float
     evaluable: bool
     reason: str
-    venous_curve: NDArray[np.float64]
     venous_voxels: NDArray[np.bool_]
     bolus: BolusArrival = field(default_factory=lambda: BolusArrival(float("nan"), 0, 0.0))
 
@@ -153,7 +152,6 @@ def _select(
         arrival=bolus.seconds,
         evaluable=True,
         reason="",
-        venous_curve=curves[pick[vein]].mean(axis=0) if vein.size else np.full(time.size, np.nan),
         venous_voxels=_to_mask(where[vein], shape),
         bolus=bolus,
     )
@@ -273,4 +271,4 @@ def _nothing(
     empty = np.zeros(shape, dtype=bool)
     none = {"n_voxels": 0, "quality": 0.0}
     facts = {**(metrics or {}), **none, "reason": reason}
-    return ArterialInput(nan, empty, facts, float("nan"), False, reason, nan, empty)
+    return ArterialInput(nan, empty, facts, float("nan"), False, reason, empty)

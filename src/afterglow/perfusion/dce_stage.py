@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +15,11 @@ from afterglow.perfusion.dce_figure import draw
 from afterglow.perfusion.dce_inputs import DCEInputs, agent_facts, gather, sequence
 from afterglow.perfusion.dce_output import MapWriter, write_input, write_maps
 from afterglow.perfusion.dce_t10 import T10, t10_of
-from afterglow.perfusion.dynamic import Find
+from afterglow.perfusion.dynamic import Find, SessionResult
 
 if TYPE_CHECKING:
     from afterglow.config.center import CenterConfig
     from afterglow.config.dce import DCEConfig
-
-
-@dataclass
-class DCESession:
-    """What the stage reports: the summary later stages read, and doubts."""
-
-    summary: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
 
 
 def run_session(
@@ -43,7 +34,7 @@ def run_session(
     *,
     problems: Sequence[str] = (),
     threads: int = 1,
-) -> DCESession:
+) -> SessionResult:
     """Analyse the DCE series of a session and write everything about it.
 
     Parameters
@@ -102,7 +93,7 @@ def run_session(
         "aif": result.choice.source,
         "registered": found.registered,
     }
-    session = DCESession(warnings=found.warnings + result.warnings)
+    session = SessionResult(warnings=found.warnings + result.warnings)
     if result.choice.source not in {"detected", "none"}:
         session.warnings.append(f"population input {result.choice.source}: {result.choice.rule}")
         session.warnings.extend(shared_volume(found.sidecar, center))
@@ -114,7 +105,7 @@ def run_session(
 
 
 def _write(
-    session: DCESession,
+    session: SessionResult,
     out: Callable[[str], Path],
     base: str,
     found: DCEInputs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from afterglow.perfusion.dsc_domain import AcquisitionDomain, assess_domain
 from afterglow.perfusion.dsc_figure import draw
 from afterglow.perfusion.dsc_inputs import DSCInputs, gather
 from afterglow.perfusion.dsc_output import DSCWriter
-from afterglow.perfusion.dynamic import Find
+from afterglow.perfusion.dynamic import Find, SessionResult
 
 if TYPE_CHECKING:
     from afterglow.config.center import CenterConfig
@@ -26,14 +25,6 @@ _PRELOADED = {
     "dsc_before_dsc": "another DSC series",
     "contrast_before_dsc": "an image after contrast",
 }
-
-
-@dataclass
-class DSCSession:
-    """What the stage reports: the summary later stages read, and doubts."""
-
-    summary: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
 
 
 def run_session(
@@ -47,7 +38,7 @@ def run_session(
     center: CenterConfig,
     *,
     problems: tuple[str, ...] = (),
-) -> DSCSession:
+) -> SessionResult:
     """Analyse the DSC series of a session and write everything about it.
 
     Parameters
@@ -77,7 +68,7 @@ def run_session(
     )
     bolus = bolus_of(found.sidecar, center)
     doubts += bolus.doubts
-    session = DSCSession(warnings=found.warnings + result.warnings + doubts)
+    session = SessionResult(warnings=found.warnings + result.warnings + doubts)
     base = f"{folder}/perf/{stem}_space-dsc"
     session.summary = write_analysis(out, base, found, result, config, domain)
     session.summary["domain"]["dose_source"] = bolus.dose_source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +52,14 @@ class DynamicSeries:
     censored: NDArray[np.bool_]
     part: dict[str, Any]
     sources: tuple[str, ...]
+
+
+@dataclass
+class SessionResult:
+    """What a perfusion stage reports: the summary later stages read, and doubts."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def load_dynamic(
