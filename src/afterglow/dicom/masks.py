@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from afterglow.dicom.clock import ordinal
 from afterglow.dicom.crosswalk import read_csv
@@ -58,7 +59,7 @@ def given_masks(
         return [], []
     cache_path = private / f"masks-{center.name}.json"
     old = json.loads(cache_path.read_text(encoding="utf-8")) if cache_path.exists() else {}
-    new: dict[str, dict[str, object]] = {}
+    new: dict[str, dict[str, Any]] = {}
     found: list[GivenMask] = []
     missing: list[int] = []
     for number, row in enumerate(read_csv(center.masks, ("patient", "file")), start=1):
@@ -67,29 +68,39 @@ def given_masks(
         if not path.is_file():
             missing.append(number)
             continue
-        info = path.stat()
-        stamp = [info.st_size, info.st_mtime_ns, info.st_ino]
-        known = old.get(str(path), {})
-        sha256 = known["sha256"] if known.get("stamp") == stamp else whole_digest(str(path))
-        new[str(path)] = {"stamp": stamp, "sha256": sha256}
-        rater = row.get("rater", "").strip()
-        if rater and not _RATER.match(rater):
-            rater = f"r{secret.hash('rater', rater, 6)}"
-        found.append(
-            GivenMask(
-                patient=row["patient"].strip(),
-                day=ordinal(row.get("study_date")),
-                study_uid=row.get("study_uid", "").strip(),
-                path=str(path),
-                file=secret.hash("mask", sha256),
-                sha256=sha256,
-                rater=rater,
-                kind=re.sub(r"[^a-z_]", "", row.get("kind", "").lower()) or "lesions",
-                row=number,
-            )
-        )
+        entry = _digested(path, old.get(str(path), {}))
+        new[str(path)] = entry
+        found.append(_given(row, number, path, entry["sha256"], secret))
     write_private(cache_path, new)
     if not missing:
         return found, []
     rows = shown_rows(missing)
     return found, [f"masks of {center.name}: the file that {rows} of the list names is not there"]
+
+
+def _digested(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stamp and digest of a file, which is read only where its stamp moved."""
+    info = path.stat()
+    stamp = [info.st_size, info.st_mtime_ns, info.st_ino]
+    sha256 = known["sha256"] if known.get("stamp") == stamp else whole_digest(str(path))
+    return {"stamp": stamp, "sha256": sha256}
+
+
+def _given(
+    row: Mapping[str, str], number: int, path: Path, sha256: str, secret: Secret
+) -> GivenMask:
+    """Return a row of the list; a rater's name that may be a person's is hashed."""
+    rater = row.get("rater", "").strip()
+    if rater and not _RATER.match(rater):
+        rater = f"r{secret.hash('rater', rater, 6)}"
+    return GivenMask(
+        patient=row["patient"].strip(),
+        day=ordinal(row.get("study_date")),
+        study_uid=row.get("study_uid", "").strip(),
+        path=str(path),
+        file=secret.hash("mask", sha256),
+        sha256=sha256,
+        rater=rater,
+        kind=re.sub(r"[^a-z_]", "", row.get("kind", "").lower()) or "lesions",
+        row=number,
+    )

@@ -127,21 +127,48 @@ def _preference(group: tuple[str, str]) -> tuple[bool, str, int]:
 
 def _write_ratings(job: Job, ratings: Mapping[str, Rating], grid: Grid) -> None:
     """Write one label image per rater, the parts of lesions, and the record."""
-    wanted = "".join(c for c in job.study.lesions.given.rater if c.isalnum())
-    filled = [name for name, rating in ratings.items() if rating.lesions]
-    chosen = wanted if wanted in ratings else (filled or list(ratings))[0]
-    if wanted and wanted not in ratings:
-        job.warn("the rater asked for drew nothing here; another one is measured")
+    chosen = _measured_rater(job, ratings)
     files = {}
     for name, rating in ratings.items():
         desc = "given" if name == chosen else f"given{name}"
         files[name] = "derivatives/" + _file(job, "dseg", desc=desc)
         save_nifti(rating.labels, grid.affine, job.out(files[name]), dtype=np.int16)
-        if any(item["resampled"] for item in rating.lesions):
-            job.warn(f"given mask resampled to the grid of its image (nearest): {name}")
-        for item in rating.left_out:
-            if item["reason"] == "empty":
-                job.warn(f"a given structure holds no voxel of the image: {item['file']}")
+        _warn_of(job, name, rating)
+    path = _write_record(job, ratings, files, chosen)
+    job.summary["mask"] = files[chosen]
+    job.summary["masks"] = {
+        "chosen": chosen,
+        "files": files,
+        "record": path,
+        "parts": _write_parts(job, ratings[chosen], grid),
+        "n_lesions": len(ratings[chosen].lesions),
+    }
+
+
+def _measured_rater(job: Job, ratings: Mapping[str, Rating]) -> str:
+    """Return the rater the study asks for, else the first who drew a lesion."""
+    wanted = "".join(c for c in job.study.lesions.given.rater if c.isalnum())
+    if wanted in ratings:
+        return wanted
+    if wanted:
+        job.warn("the rater asked for drew nothing here; another one is measured")
+    filled = [name for name, rating in ratings.items() if rating.lesions]
+    return (filled or list(ratings))[0]
+
+
+def _warn_of(job: Job, name: str, rating: Rating) -> None:
+    """Warn of what a rater's masks lost on the way to the grid."""
+    if any(item["resampled"] for item in rating.lesions):
+        job.warn(f"given mask resampled to the grid of its image (nearest): {name}")
+    for item in rating.left_out:
+        if item["reason"] == "empty":
+            job.warn(f"a given structure holds no voxel of the image: {item['file']}")
+
+
+def _write_record(
+    job: Job, ratings: Mapping[str, Rating], files: Mapping[str, str], chosen: str
+) -> str:
+    """Write what became of every structure, and how the other raters agree; return the path."""
     record = {
         name: {"file": files[name], "lesions": rating.lesions, "left_out": rating.left_out}
         for name, rating in ratings.items()
@@ -158,14 +185,7 @@ def _write_ratings(job: Job, ratings: Mapping[str, Rating], grid: Grid) -> None:
     }
     path = "derivatives/" + _file(job, "dseg", ".json", desc="given")
     write_json(job.out(path), content)
-    job.summary["mask"] = files[chosen]
-    job.summary["masks"] = {
-        "chosen": chosen,
-        "files": files,
-        "record": path,
-        "parts": _write_parts(job, ratings[chosen], grid),
-        "n_lesions": len(ratings[chosen].lesions),
-    }
+    return path
 
 
 def _numbers(found: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from afterglow.config.dce import DCEConfig
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 _BLOCK = 65_536
 _BACKGROUND = 0.1
 _MIN_VOXELS = 20
@@ -209,9 +210,7 @@ def analyse(
             partial_volume=config.partial_volume,
         )  # fmt: skip
     else:
-        blood = np.asarray(plasma_aif) * (1.0 - injection.hematocrit)
-        given = "the input was given"
-        choice = ArterialChoice(blood, plasma_aif, "given", given, arrival.seconds, 1.0)
+        choice = _given_input(plasma_aif, injection.hematocrit, arrival.seconds)
     if choice.reason:
         notes.append(f"the kinetic maps are not evaluable ({choice.reason}): {choice.rule}")
     curves = concentration_of(series, mask, t10, injection, baseline, b1)
@@ -228,31 +227,36 @@ def analyse(
         threads=threads,
     )
     area = dce.iauc(curves, time, choice.arrival, config.iauc_duration)
-
-    def full(values: NDArray[np.generic], fill: float) -> NDArray[np.generic]:
-        volume = np.full(mask.shape, fill, dtype=values.dtype)
-        volume[mask] = values
-        return volume
-
+    maps = fitted.maps | {"IAUC": area.astype(np.float32)}
+    by = {name: values & (doubt == 0) for name, values in fitted.evaluable_by.items()}
+    by["IAUC"] = np.isfinite(area)
     nan = float("nan")
-    maps = {name: full(values, nan) for name, values in fitted.maps.items()}
-    maps["IAUC"] = full(area.astype(np.float32), nan)
-    by = {name: full(values & (doubt == 0), 0) for name, values in fitted.evaluable_by.items()}
-    by["IAUC"] = full(np.isfinite(area), 0)
-    chosen = fitted.model
     return DCEResult(
-        maps=maps,  # type: ignore[arg-type]
-        standard_errors={n: full(v, nan) for n, v in fitted.standard_errors.items()},  # type: ignore[misc]
-        evaluable_by=by,  # type: ignore[arg-type]
-        reason=full(fitted.reason | doubt, int(dce.Reason.OUTSIDE_MASK)),  # type: ignore[arg-type]
-        model=chosen,
+        maps={n: _volume(v, mask, nan) for n, v in maps.items()},
+        standard_errors={n: _volume(v, mask, nan) for n, v in fitted.standard_errors.items()},
+        evaluable_by={n: _volume(v, mask, False) for n, v in by.items()},
+        reason=_volume(fitted.reason | doubt, mask, int(dce.Reason.OUTSIDE_MASK)),
+        model=fitted.model,
         choice=choice,
         arrival=arrival,
         baseline=baseline,
         mean_curve=np.nanmean(curves, axis=0, dtype=np.float64),
-        residual=full(np.sqrt(fitted.rss / max(fitted.n_frames, 1)), nan),  # type: ignore[arg-type]
+        residual=_volume(np.sqrt(fitted.rss / max(fitted.n_frames, 1)), mask, nan),
         warnings=notes,
     )
+
+
+def _given_input(plasma: NDArray[np.float64], hematocrit: float, arrival: float) -> ArterialChoice:
+    """Return the choice of a plasma curve that the caller brings along."""
+    blood = np.asarray(plasma) * (1.0 - hematocrit)
+    return ArterialChoice(blood, plasma, "given", "the input was given", arrival, 1.0)
+
+
+def _volume(values: NDArray[Scalar], mask: NDArray[np.bool_], fill: float) -> NDArray[Scalar]:
+    """Return values of the voxels of a mask in their places, and ``fill`` around them."""
+    volume = np.full(mask.shape, fill, dtype=values.dtype)
+    volume[mask] = values
+    return volume
 
 
 def _doubts(arrival: signal.BolusArrival, censored: NDArray[np.bool_] | None) -> list[str]:

@@ -220,13 +220,8 @@ class Engine:
         worst = np.zeros(n, dtype=bool)
         for name in self.names:
             value, gradient = reported[name]
-            full = np.zeros((n, m))
-            full[:, : gradient.shape[1]] = gradient
-            with np.errstate(all="ignore"):
-                se = np.sqrt(np.einsum("ij,ijk,ik->i", full, covariance, full))
-                vague = ~(se <= self.precision.max_relative_se * np.abs(value))
-            if name == "delay":
-                vague = ~(se <= 60.0 * float(np.median(self._h)))
+            se = _propagated(gradient, covariance)
+            vague = self._vague(name, value, se)
             se[singular] = np.nan
             adrift[name] = self._adrift(name, value, se, moved)
             results.values[name][rows] = value
@@ -238,6 +233,13 @@ class Engine:
         undersampled = np.logical_or.reduce([adrift[name] for name in self.spec.free])
         results.reason[rows[undersampled]] |= np.uint16(Reason.INPUT_UNDERSAMPLED)
         results.reason[rows[worst & ~singular]] |= np.uint16(Reason.IMPRECISE)
+
+    def _vague(self, name: str, value: Array, se: Array) -> Flags:
+        """Return where an error is too large for the value; a delay is known to a frame."""
+        if name == "delay":
+            return np.asarray(~(se <= 60.0 * float(np.median(self._h))))
+        with np.errstate(all="ignore"):
+            return np.asarray(~(se <= self.precision.max_relative_se * np.abs(value)))
 
     def _run(self, data: Array, mode: int, lag: Array) -> Found:
         """Return what the kernel finds for curves."""
@@ -322,6 +324,14 @@ class Engine:
             any_bound |= bound[name]
         bound["any"] = any_bound
         return bound
+
+
+def _propagated(gradient: Array, covariance: Array) -> Array:
+    """Return standard errors (n_voxels,) of what has a gradient by the first parameters."""
+    full = np.zeros(covariance.shape[:2])
+    full[:, : gradient.shape[1]] = gradient
+    with np.errstate(all="ignore"):
+        return np.asarray(np.sqrt(np.einsum("ij,ijk,ik->i", full, covariance, full)))
 
 
 def predict_curves(spec: Spec, maps: dict[str, Array], time: ArrayLike, plasma: ArrayLike) -> Array:
