@@ -168,3 +168,33 @@ def test_shown_t1_of_blood_tells_the_flip_angle():
     assert errors[1] < 0.05
     assert choice.t1.value == pytest.approx(1.671, abs=0.001)
     assert "flip angle 1.04" in choice.t1.source
+
+
+@pytest.mark.parametrize(
+    ("blood", "vein", "native", "doubted"),
+    [
+        (1.68, 1.6, True, False),
+        # flip angles of 0.8 of the nominal ones
+        (1.07, 1.02, True, False),
+        # after an injection whose series is missing
+        (0.34, 0.34, True, True),
+        (0.34, 0.34, False, False),
+        # fresh blood in the artery alone
+        (0.34, 1.6, True, False),
+    ],
+)
+def test_blood_with_contrast_before_the_bolus_doubts_native_t1(blood, vein, native, doubted):
+    conc, time, _, start = simulated("dce", 5.0, 65, noise=0.0005)
+    lab = labels()
+    t1 = np.where(lab == VEIN, vein, blood)
+    series = spgr_signal(1 / t1[..., None] + 4.5 * conc, 500.0, 0.005, 15.0)
+    shown = t1 + np.random.default_rng(2).normal(0, 0.002, t1.shape)
+    config = {"arrival": start, "native": native}
+    injection = Injection(0.005, 15.0, 4.5, 3.0)
+    for map_, expected in ((shown, doubted), (None, False)):
+        choice = choose_input(series, time, lab > 0, (0, 5), injection, t1=map_, **config)
+        assert bool(choice.doubt) == expected, choice.doubt
+    choice = choose_input(
+        series, time, lab > 0, (0, 5), Injection(0.005, 15.0, 4.5, None), t1=shown, **config
+    )
+    assert choice.doubt == "", "without a field strength nobody knows what blood has"

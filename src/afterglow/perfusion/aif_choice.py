@@ -9,7 +9,7 @@ import numpy as np
 
 from afterglow.perfusion import aif, signal
 from afterglow.perfusion.blood_signal import blood_concentration
-from afterglow.perfusion.blood_state import arterial_state, venous_state
+from afterglow.perfusion.blood_state import arterial_state, native_doubt, venous_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,6 +61,8 @@ class ArterialChoice:
         Quality of the detected input.
     voxels : array of bool
         Arterial voxels that were found, used or not.
+    doubt : str
+        Why T1 may not be native although it is taken for it; mostly empty.
     """
 
     blood: NDArray[np.float64]
@@ -73,6 +75,7 @@ class ArterialChoice:
     voxels: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0,), dtype=bool))
     t1: Constant | None = None
     reason: str = ""
+    doubt: str = ""
 
 
 def partial_volume_scale(
@@ -190,6 +193,7 @@ def choose_input(
         voxels=found.voxels,
         t1=constant,
         reason=reason,
+        doubt=native_doubt(t1, found, injection) if native else "",
     )
 
 

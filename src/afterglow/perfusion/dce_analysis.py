@@ -213,6 +213,8 @@ def analyse(
         choice = _given_input(plasma_aif, injection.hematocrit, arrival.seconds)
     if choice.reason:
         notes.append(f"the kinetic maps are not evaluable ({choice.reason}): {choice.rule}")
+    if choice.doubt:
+        notes.append(choice.doubt)
     curves = concentration_of(series, mask, t10, injection, baseline, b1)
     doubt = conversion_flags(series, mask, curves, baseline)
     weights = None if censored is None else (~censored).astype(np.float64)
