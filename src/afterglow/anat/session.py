@@ -265,7 +265,17 @@ def run_other(
     store.transforms[name] = np.linalg.inv(matrix)
     if kind == "flair":
         image, _ = bias.correct(image, settings, threads=threads)
-    t1w = anatomy.t1w
+    return _write_other(store, anatomy.t1w, image, matrix, kind)
+
+
+def _write_other(
+    store: Store,
+    t1w: Volume,
+    image: Volume,
+    matrix: NDArray[np.float64],
+    kind: Literal["pre", "flair"],
+) -> str:
+    """Write an image on the grid of the T1w, within its own range; return the path."""
     moved = resample(image.values, image.affine, t1w.shape, t1w.affine, matrix, 3)
     low, high = float(np.min(image.values)), float(np.max(image.values))
     target = (

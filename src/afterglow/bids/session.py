@@ -23,6 +23,8 @@ from afterglow.dicom.manifest import FURTHER
 from afterglow.errors import AfterglowError, is_transient
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from afterglow.provenance.job import Job
 
 _KEYS = {"DSC": "dsc", "DCE": "dce"}
@@ -174,9 +176,7 @@ def _write(
         write_json(job.out(path.replace(".nii.gz", ".json")), content)
         paths.append(path)
     if entry["class"] == "DWI" and series.gradients is not None:
-        for end, rows in ((".bval", series.gradients[:1]), (".bvec", series.gradients[1:])):
-            lines = [" ".join(f"{value:g}" for value in row) for row in rows]
-            job.out(relative.replace(".nii.gz", end)).write_text("\n".join(lines) + "\n")
+        _write_gradients(job, relative, series.gradients)
     for doubt in entry.get("doubts", ()):
         job.warn(f"{entry['class']} series: {doubt.replace('_', ' ')}")
     for warning in series.warnings:
@@ -197,6 +197,13 @@ def _write(
         "shape": [int(n) for n in shape[:4]],
         "voxel_volume": round(abs(float(np.linalg.det(series.affine[:3, :3]))), 4),
     }
+
+
+def _write_gradients(job: Job, relative: str, gradients: NDArray[np.float64]) -> None:
+    """Write b-values and directions beside the image at ``relative``."""
+    for end, rows in ((".bval", gradients[:1]), (".bvec", gradients[1:])):
+        lines = [" ".join(f"{value:g}" for value in row) for row in rows]
+        job.out(relative.replace(".nii.gz", end)).write_text("\n".join(lines) + "\n")
 
 
 def _echo_path(relative: str, echo: int) -> str:

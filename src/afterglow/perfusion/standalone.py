@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from afterglow.perfusion.aif_choice import Injection
 from afterglow.perfusion.dce_analysis import analyse, foreground
 from afterglow.perfusion.dce_output import MapWriter, write_input, write_kinetics
 from afterglow.perfusion.standalone_inputs import in_seconds, load_like
-from afterglow.perfusion.t1 import fit_vfa
+from afterglow.perfusion.t1 import T1Map, fit_vfa
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def run_t1(
@@ -75,7 +78,19 @@ def run_t1(
         )
     except ValueError as error:
         raise AfterglowError(f"T1 cannot be fitted: {error}") from error
-    folder = Path(out)
+    facts = {
+        "Units": "s",
+        "FlipAngle": list(flip_angles),
+        "RepetitionTime": times if len(times) > 1 else times[0],
+        "Method": method,
+    }
+    return _write_t1(Path(out), fit, affine, facts)
+
+
+def _write_t1(
+    folder: Path, fit: T1Map, affine: NDArray[np.float64], facts: dict[str, Any]
+) -> dict[str, Path]:
+    """Write the maps of a fit and what they rest on; return the paths of the maps."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {
         "T1": (fit.t1, "T1map"),
@@ -87,12 +102,6 @@ def run_t1(
     for name, (values, stem) in written.items():
         paths[name] = folder / f"{stem}.nii.gz"
         save_nifti(values, affine, paths[name])
-    facts = {
-        "Units": "s",
-        "FlipAngle": list(flip_angles),
-        "RepetitionTime": times if len(times) > 1 else times[0],
-        "Method": method,
-    }
     write_json(folder / "T1map.json", facts)
     return paths
 

@@ -175,14 +175,6 @@ def _modelling(cohort: Mapping[str, Any], performance: Sequence[Row]) -> dict[st
     """Return what a validated model allows to state."""
     table, card = "tables/performance.parquet", "cohort/model/card.json"
     checks = cohort.get("checks") or {}
-    areas = [
-        r for r in performance if r["metric"] == "auc" and not str(r["model"]).startswith("rule:")
-    ]
-    shown = "; ".join(
-        f"{r['model']} {r['split']} {number(r['value'], 2)}"
-        f" ({number(r['low'], 2)} to {number(r['high'], 2)})"
-        for r in areas[:4]
-    )
     events = number(checks.get("events_per_feature"))
     center = checks.get("center_confounding") or {}
     facts = {
@@ -219,10 +211,22 @@ def _modelling(cohort: Mapping[str, Any], performance: Sequence[Row]) -> dict[st
         "algorithm": ("penalized logistic regression; alternatives beside", card),
         "interpretability": ("coefficients; contributions for each lesion", card),
         "output": ("probability of progression; 0.5 where a call is needed", table),
-        "performance": (shown, table),
+        "performance": (_areas(performance), table),
         "model": ("skops file with card", card),
     }
     if center:
         text = f"share of progressions by center tested, p = {number(center.get('p'))}"
         facts["confounding"] = (f"{text}; areas within center", table)
     return facts
+
+
+def _areas(performance: Sequence[Row]) -> str:
+    """Return the areas of the first models with their intervals."""
+    areas = [
+        r for r in performance if r["metric"] == "auc" and not str(r["model"]).startswith("rule:")
+    ]
+    return "; ".join(
+        f"{r['model']} {r['split']} {number(r['value'], 2)}"
+        f" ({number(r['low'], 2)} to {number(r['high'], 2)})"
+        for r in areas[:4]
+    )
